@@ -1,0 +1,59 @@
+# Every target sets up .venv by itself. The two that matter: `make demo`, `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PORT ?= 8500
+REST_PORT ?= 8501
+MODELS ?= build/demo/models
+TEST_ARGS ?=
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench serve protos lock format clean
+
+help:  ## Show the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+$(STAMP): requirements.lock client/pyproject.toml serving/pyproject.toml training/pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vcam needs Python 3.11 or newer; choose one with PYTHON=…")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e client -e serving -e training
+	@touch $@
+
+demo: $(STAMP)  ## Train, export, serve and explain phantoms on the embedded server
+	$(BIN)/python -m vcam_training.demo --out build/demo
+
+test: $(STAMP)  ## Run the tests
+	$(BIN)/python -m pytest $(TEST_ARGS) tests
+
+check: $(STAMP)  ## Lint, types, import rules, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python protos/generate.py --check
+
+bench: $(STAMP)  ## Measure, side by side with peers; writes build/bench.json
+	$(BIN)/python tests/bench/run.py --out build/bench.json
+
+serve: $(STAMP)  ## Serve MODELS with the embedded server
+	$(BIN)/vcam-serve $(MODELS) --port $(PORT) --rest-port $(REST_PORT)
+
+protos: $(STAMP)  ## Generate the Python code of protos/ again
+	$(BIN)/python protos/generate.py
+
+lock:  ## Resolve requirements.lock again (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  requirements.in \
+	  --no-emit-package vcam-client --no-emit-package vcam-serving --no-emit-package vcam-training \
+	  -o requirements.lock
+
+format: $(STAMP)  ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## Remove what was built; keeps .venv
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

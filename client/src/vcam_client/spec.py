@@ -1,0 +1,422 @@
+"""The model spec: what must be known about a model to prepare a scan and place a heatmap.
+
+The same message as `protos/vcam/v1/model_spec.proto`, as frozen dataclasses
+that are valid once they exist. Training writes it, the model serves it, the
+client reads it.
+"""
+
+import enum
+import math
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from vcam_client._orientation import check_axis_codes
+from vcam_client.errors import ContractError
+
+CONTRACT_VERSION = 1
+"""The contract that this code speaks; a spec of another version is refused."""
+
+INPUT_DTYPES = ("int16", "float32")
+
+_E = TypeVar("_E", bound=enum.Enum)
+
+
+class Activation(enum.Enum):
+    """What turns logits into scores."""
+
+    SOFTMAX = "ACTIVATION_SOFTMAX"
+    """Mutually exclusive classes; the scores sum to one."""
+    SIGMOID = "ACTIVATION_SIGMOID"
+    """Independent findings; each score stands alone."""
+    IDENTITY = "ACTIVATION_IDENTITY"
+    """Regression; the score is a value in the spec's unit."""
+
+
+class ExplainDefault(enum.Enum):
+    """Which score is explained when the caller names none."""
+
+    TOP_CLASS = "EXPLAIN_DEFAULT_TOP_CLASS"
+    POSITIVE_CLASS = "EXPLAIN_DEFAULT_POSITIVE_CLASS"
+    HIGHEST_FINDING = "EXPLAIN_DEFAULT_HIGHEST_FINDING"
+    TARGET = "EXPLAIN_DEFAULT_TARGET"
+
+
+class Fit(enum.Enum):
+    """How a scan is laid onto the model's grid."""
+
+    STRETCH = "FIT_STRETCH"
+    """The scan's whole extent is stretched over the grid, axis by axis."""
+    SPACING = "FIT_SPACING"
+    """Resampled to the grid's spacing, then cropped or padded about the centre."""
+
+
+class Resampling(enum.Enum):
+    """How values are computed on the model's grid; half-pixel centres in both."""
+
+    LINEAR = "RESAMPLING_LINEAR"
+    AREA = "RESAMPLING_AREA"
+    """Box average along axes that shrink, linear along the others."""
+
+
+class SliceAggregation(enum.Enum):
+    """How the scores of a volume's slices become one; for 2-D models."""
+
+    NONE = "SLICE_AGGREGATION_NONE"
+    """The model takes a single image; a volume of several slices is refused."""
+    MAX = "SLICE_AGGREGATION_MAX"
+    MEAN = "SLICE_AGGREGATION_MEAN"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """The model's input grid.
+
+    Attributes:
+        shape: voxels along each tensor axis: (D, H, W), or (H, W).
+        axes: three codes of R/L, A/P, S/I, the direction in which the index of
+            each tensor axis grows; a 2-D model names the sliced axis first.
+            Empty for volumes without anatomy: stored axes, slowest first (k, j, i).
+        fit: stretch or spacing.
+        spacing_mm: millimetres along each tensor axis; with `Fit.SPACING` only.
+        resampling: linear or area.
+        padding_value: value outside the scan, in the spec's units.
+    """
+
+    shape: tuple[int, ...]
+    axes: tuple[str, ...] = ("S", "P", "L")
+    fit: Fit = Fit.STRETCH
+    spacing_mm: tuple[float, ...] = ()
+    resampling: Resampling = Resampling.LINEAR
+    padding_value: float = 0.0
+
+    def __post_init__(self) -> None:
+        if len(self.shape) not in (2, 3) or any(n < 1 for n in self.shape):
+            raise ContractError(
+                f"Expected a grid of 2 or 3 positive sizes, received {self.shape}. "
+                "Export the model again with a valid grid shape."
+            )
+        if self.axes:
+            check_axis_codes(self.axes)
+        wanted = len(self.shape) if self.fit is Fit.SPACING else 0
+        if len(self.spacing_mm) != wanted or not all(
+            math.isfinite(s) and s > 0 for s in self.spacing_mm
+        ):
+            raise ContractError(
+                f"Expected {wanted} positive spacings for {self.fit}, received "
+                f"{self.spacing_mm}. Export the model again with one for each tensor axis."
+            )
+        if not math.isfinite(self.padding_value):
+            raise ContractError(f"Expected a finite padding value, received {self.padding_value}.")
+
+    @property
+    def ndim(self) -> int:
+        """2 for slice models and radiographs, 3 for volumes."""
+        return len(self.shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intensity:
+    """What the values of the input tensor mean, and what the graph does with them.
+
+    Attributes:
+        units: physical units, "HU" or "" for none.
+        dtype: "int16" or "float32".
+        transform: in words, what the graph does.
+        modalities: DICOM modalities that the model accepts; empty for any.
+        window: (low, high) beyond which the graph clips, or None.
+        band_edges: ascending edges of intensity bands.
+    """
+
+    units: str = ""
+    dtype: str = "float32"
+    transform: str = ""
+    modalities: tuple[str, ...] = ()
+    window: tuple[float, float] | None = None
+    band_edges: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.dtype not in INPUT_DTYPES:
+            raise ContractError(
+                f"Expected an input dtype out of {INPUT_DTYPES}, received {self.dtype!r}."
+            )
+        if self.window is not None and not self.window[0] < self.window[1]:
+            raise ContractError(f"Expected a window (low, high), received {self.window}.")
+        if self.dtype == "int16" and self.window is not None:
+            low, high = self.window
+            if low < -32768 or high > 32767:
+                raise ContractError(
+                    f"A window of {self.window} does not fit int16. "
+                    "Export the model with dtype float32."
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CamLayer:
+    """A target layer and where its cells lie on the model's input grid.
+
+    Attributes:
+        name: the layer's name in the Keras model.
+        cells: cells along each tensor axis.
+        offset, stride: the centre of cell c lies at input index offset + stride * c.
+        receptive_field: extent of one cell's receptive field, input voxels.
+        reference_maximum: typical largest cell of a true positive's map, or None.
+    """
+
+    name: str
+    cells: tuple[int, ...]
+    offset: tuple[float, ...]
+    stride: tuple[float, ...]
+    receptive_field: tuple[float, ...] = ()
+    reference_maximum: float | None = None
+
+    def __post_init__(self) -> None:
+        sizes = {len(self.cells), len(self.offset), len(self.stride)}
+        if len(sizes) != 1 or any(n < 1 for n in self.cells) or any(s <= 0 for s in self.stride):
+            raise ContractError(
+                f"Layer {self.name!r}: expected cells, offset and stride of one length, all "
+                f"positive, received {self.cells}, {self.offset}, {self.stride}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where a model comes from: data, config, code, libraries, time (RFC 3339, UTC)."""
+
+    data_set: str = ""
+    data_sha256: str = ""
+    config: str = ""
+    code_version: str = ""
+    library_versions: dict[str, str] = field(default_factory=dict)
+    created_at: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A held-out figure or an explanation check, with its 95 % interval and chance."""
+
+    name: str
+    value: float
+    lower: float | None = None
+    upper: float | None = None
+    count: int | None = None
+    split: str = ""
+    chance: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """The contract that travels with a model. See the proto for each field."""
+
+    name: str
+    labels: tuple[str, ...]
+    activation: Activation
+    explain_default: ExplainDefault
+    grid: Grid
+    intensity: Intensity
+    cam_layers: tuple[CamLayer, ...]
+    slice_aggregation: SliceAggregation | None = None
+    description: str = ""
+    licence: str = ""
+    intended_use: str = ""
+    unit: str = ""
+    decision_threshold: float | None = None
+    calibration_temperature: float | None = None
+    provenance: Provenance = field(default_factory=Provenance)
+    metrics: tuple[Metric, ...] = ()
+    contract_version: int = CONTRACT_VERSION
+
+    def __post_init__(self) -> None:
+        if self.contract_version != CONTRACT_VERSION:
+            raise ContractError(
+                f"The model speaks contract version {self.contract_version}, this software "
+                f"version {CONTRACT_VERSION}. Use a vcam client of the model's time."
+            )
+        if not self.labels or len(set(self.labels)) != len(self.labels):
+            raise ContractError(f"Expected distinct labels, received {self.labels}.")
+        if not self.cam_layers:
+            raise ContractError("Expected at least one CAM layer in the model spec, found none.")
+        for layer in self.cam_layers:
+            if len(layer.cells) != self.grid.ndim:
+                raise ContractError(
+                    f"Layer {layer.name!r} has {len(layer.cells)} axes, the grid {self.grid.ndim}."
+                )
+        if (self.slice_aggregation is not None) != (self.grid.ndim == 2):
+            raise ContractError(
+                "A 2-D model names its slice aggregation, a 3-D model has none; "
+                f"received {self.slice_aggregation} for a {self.grid.ndim}-D grid."
+            )
+
+    @property
+    def default_layer(self) -> CamLayer:
+        """The layer that serving_default explains."""
+        return self.cam_layers[0]
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether exactly one label is true, so that percentages sum to 100."""
+        return self.activation is Activation.SOFTMAX
+
+    def to_json(self) -> str:
+        """JSON of the proto: original field names, defaults printed."""
+        from google.protobuf import json_format
+
+        return json_format.MessageToJson(
+            to_proto(self),
+            preserving_proto_field_name=True,
+            always_print_fields_with_no_presence=True,
+        )
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "ModelSpec":
+        """Reads the JSON that a model serves. Unknown fields are ignored.
+
+        Raises:
+            ContractError: the text is no valid model spec.
+        """
+        from google.protobuf import json_format
+
+        from vcam_client._proto import model_spec_pb2 as pb
+
+        try:
+            message = json_format.Parse(text, pb.ModelSpec(), ignore_unknown_fields=True)
+        except json_format.ParseError as error:
+            raise ContractError(
+                f"The model spec can't be read ({error}). Is this model exported by vcam?"
+            ) from error
+        return from_proto(message)
+
+
+def to_proto(spec: ModelSpec) -> Any:
+    """The spec as a `vcam.v1.ModelSpec` message."""
+    from vcam_client._proto import model_spec_pb2 as pb
+
+    grid = spec.grid
+    intensity = pb.Intensity(
+        units=spec.intensity.units,
+        dtype=spec.intensity.dtype,
+        transform=spec.intensity.transform,
+        modalities=spec.intensity.modalities,
+        band_edges=spec.intensity.band_edges,
+    )
+    if spec.intensity.window is not None:
+        intensity.window_low, intensity.window_high = spec.intensity.window
+    return pb.ModelSpec(
+        contract_version=spec.contract_version,
+        name=spec.name,
+        description=spec.description,
+        licence=spec.licence,
+        intended_use=spec.intended_use,
+        labels=spec.labels,
+        activation=spec.activation.value,
+        unit=spec.unit,
+        explain_default=spec.explain_default.value,
+        decision_threshold=spec.decision_threshold,
+        calibration_temperature=spec.calibration_temperature,
+        grid=pb.Grid(
+            shape=grid.shape,
+            axes=grid.axes,
+            fit=grid.fit.value,
+            spacing_mm=grid.spacing_mm,
+            resampling=grid.resampling.value,
+            padding_value=grid.padding_value,
+        ),
+        slice_aggregation=spec.slice_aggregation.value if spec.slice_aggregation else None,
+        intensity=intensity,
+        cam_layers=[pb.CamLayer(**vars(layer)) for layer in spec.cam_layers],
+        provenance=pb.Provenance(**vars(spec.provenance)),
+        metrics=[pb.Metric(**vars(metric)) for metric in spec.metrics],
+    )
+
+
+def from_proto(message: Any) -> ModelSpec:
+    """The spec of a `vcam.v1.ModelSpec` message.
+
+    Raises:
+        ContractError: the message is no valid model spec.
+    """
+    grid, intensity = message.grid, message.intensity
+    window = None
+    if intensity.HasField("window_low") and intensity.HasField("window_high"):
+        window = (intensity.window_low, intensity.window_high)
+    return ModelSpec(
+        contract_version=message.contract_version,
+        name=message.name,
+        description=message.description,
+        licence=message.licence,
+        intended_use=message.intended_use,
+        labels=tuple(message.labels),
+        activation=_enum(Activation, message, "activation"),
+        unit=message.unit,
+        explain_default=_enum(ExplainDefault, message, "explain_default"),
+        decision_threshold=_optional(message, "decision_threshold"),
+        calibration_temperature=_optional(message, "calibration_temperature"),
+        grid=Grid(
+            shape=tuple(grid.shape),
+            axes=tuple(grid.axes),
+            fit=_enum(Fit, grid, "fit"),
+            spacing_mm=tuple(grid.spacing_mm),
+            resampling=_enum(Resampling, grid, "resampling"),
+            padding_value=grid.padding_value,
+        ),
+        slice_aggregation=(
+            _enum(SliceAggregation, message, "slice_aggregation")
+            if message.slice_aggregation
+            else None
+        ),
+        intensity=Intensity(
+            units=intensity.units,
+            dtype=intensity.dtype,
+            transform=intensity.transform,
+            modalities=tuple(intensity.modalities),
+            window=window,
+            band_edges=tuple(intensity.band_edges),
+        ),
+        cam_layers=tuple(
+            CamLayer(
+                name=layer.name,
+                cells=tuple(layer.cells),
+                offset=tuple(layer.offset),
+                stride=tuple(layer.stride),
+                receptive_field=tuple(layer.receptive_field),
+                reference_maximum=_optional(layer, "reference_maximum"),
+            )
+            for layer in message.cam_layers
+        ),
+        provenance=Provenance(
+            data_set=message.provenance.data_set,
+            data_sha256=message.provenance.data_sha256,
+            config=message.provenance.config,
+            code_version=message.provenance.code_version,
+            library_versions=dict(message.provenance.library_versions),
+            created_at=message.provenance.created_at,
+        ),
+        metrics=tuple(
+            Metric(
+                name=metric.name,
+                value=metric.value,
+                lower=_optional(metric, "lower"),
+                upper=_optional(metric, "upper"),
+                count=_optional(metric, "count"),
+                split=metric.split,
+                chance=_optional(metric, "chance"),
+            )
+            for metric in message.metrics
+        ),
+    )
+
+
+def _optional(message: Any, name: str) -> Any:
+    return getattr(message, name) if message.HasField(name) else None
+
+
+def _enum(kind: type[_E], message: Any, name: str) -> _E:
+    descriptor = message.DESCRIPTOR.fields_by_name[name].enum_type
+    number = getattr(message, name)
+    value = descriptor.values_by_number.get(number)
+    try:
+        return kind(value.name if value is not None else None)
+    except ValueError:
+        raise ContractError(
+            f"The model spec says {name} = {value.name if value is not None else number}, "
+            f"which this software does not know. Expected one of {[k.name for k in kind]}."
+        ) from None

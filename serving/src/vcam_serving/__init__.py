@@ -1,0 +1,1 @@
+"""Loads, verifies, publishes and serves vcam servables."""
