@@ -1,1 +1,40 @@
-"""vcam client: explained classification of 3-D scans, over the network."""
+"""vcam client: explained classification of 3-D scans, over the network.
+
+Light on purpose: names are imported when they are used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vcam_client.errors import VcamError
+    from vcam_client.grid import Placement, place, to_model_grid
+    from vcam_client.reading import read_volume
+    from vcam_client.spec import ModelSpec
+    from vcam_client.volume import Volume
+
+__all__ = [
+    "ModelSpec",
+    "Placement",
+    "VcamError",
+    "Volume",
+    "place",
+    "read_volume",
+    "to_model_grid",
+]
+
+_MODULE_OF = {
+    "ModelSpec": "spec",
+    "Placement": "grid",
+    "VcamError": "errors",
+    "Volume": "volume",
+    "place": "grid",
+    "read_volume": "reading",
+    "to_model_grid": "grid",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(f"vcam_client.{_MODULE_OF[name]}"), name)
+    raise AttributeError(f"module 'vcam_client' has no attribute {name!r}")

@@ -1,0 +1,85 @@
+"""A volume: voxels with their place in the world."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcam_client._orientation import axis_codes
+from vcam_client.errors import InputError
+
+_SINGULAR = 1e-9
+"""|determinant| of the direction columns below which an affine is no geometry."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Volume:
+    """A 3-D array of physical values with the affine of its voxel centres.
+
+    A radiograph is a volume of one slice. Valid once it exists.
+
+    Attributes:
+        data: real numbers [I, J, K], physical values (Hounsfield units for CT).
+        affine: float64 [4, 4], voxel index (i, j, k) to RAS+ millimetres of the
+            voxel centre.
+        units: "HU" where the file says so, else "".
+        modality: DICOM modality ("CT", "MR", "DX", …), "" where unknown.
+        name: stem for the names of result files; never a patient's name.
+        nifti_header: the geometry of the NIfTI file it was read from, so that
+            results carry it unchanged; None for other sources.
+
+    Raises:
+        InputError: the array is not 3-D and real, or the affine is not regular.
+    """
+
+    data: NDArray[Any]
+    affine: NDArray[np.float64]
+    units: str = ""
+    modality: str = ""
+    name: str = "volume"
+    nifti_header: Any = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.data.ndim != 3 or 0 in self.data.shape or self.data.dtype.kind not in "iufb":
+            raise InputError(
+                "Expected a 3-D array of real numbers, received "
+                f"{self.data.dtype} {self.data.shape}. Choose one volume of scalar voxels."
+            )
+        affine = np.asarray(self.affine, np.float64)
+        if affine.shape != (4, 4) or not np.isfinite(affine).all():
+            raise InputError("Expected a finite 4×4 affine. Repair the geometry of the file.")
+        lengths = np.linalg.norm(affine[:3, :3], axis=0)
+        if (lengths == 0).any() or abs(np.linalg.det(affine[:3, :3] / lengths)) < _SINGULAR:
+            raise InputError(
+                f"Expected voxel axes that span space, received spacing {lengths.tolist()} mm with "
+                "degenerate directions. Repair the geometry (pixdim, sform) of the file."
+            )
+        object.__setattr__(self, "affine", affine)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along i, j and k."""
+        i, j, k = self.data.shape
+        return i, j, k
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Millimetres between voxel centres along i, j and k."""
+        i, j, k = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(i), float(j), float(k)
+
+    @property
+    def orientation(self) -> tuple[str, str, str]:
+        """The closest anatomical direction of i, j and k, such as ("R", "A", "S")."""
+        return axis_codes(self.affine)
+
+    @property
+    def voxel_mm3(self) -> float:
+        """Volume of one voxel in cubic millimetres."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])))
+
+    def world(self, index: tuple[float, float, float]) -> tuple[float, float, float]:
+        """RAS+ millimetres of a (fractional) voxel index (i, j, k)."""
+        x, y, z = self.affine[:3, :3] @ np.asarray(index, np.float64) + self.affine[:3, 3]
+        return float(x), float(y), float(z)
