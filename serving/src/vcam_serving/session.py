@@ -5,12 +5,14 @@
 Serving (keras#19274).
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
 
 from vcam_client.errors import ServableError
 
@@ -43,6 +45,8 @@ class Servable:
                 f"received: {error}. Export it with `vcam-train export`."
             ) from error
         self.signatures: dict[str, Any] = dict(loaded.signature_def)
+        self._lock = threading.Lock()
+        self._callables: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = {}
 
     def run(
         self,
@@ -52,18 +56,35 @@ class Servable:
     ) -> dict[str, np.ndarray]:
         """Runs a signature; only what `outputs` (default: all) need is computed.
 
+        Inputs reach the graph as they are: neither shape nor dtype is checked or
+        converted here, as in TensorFlow Serving. Safe to call from several threads.
+
         Raises:
             tf.errors.OpError: the graph refused or failed, with TensorFlow's message.
             KeyError: no such signature, input or output.
         """
         definition = self.signatures[signature]
-        fetches = {alias: definition.outputs[alias].name for alias in outputs or definition.outputs}
-        feeds = {definition.inputs[alias].name: value for alias, value in inputs.items()}
-        values: dict[str, np.ndarray] = self._session.run(fetches, feeds)
-        return values
+        fetched = tuple(outputs or definition.outputs)
+        fed = tuple(inputs)
+        call = self._callable(
+            tuple(definition.inputs[alias].name for alias in fed),
+            tuple(definition.outputs[alias].name for alias in fetched),
+        )
+        values = call(*(np.asarray(inputs[alias]) for alias in fed))
+        return dict(zip(fetched, values, strict=True))
+
+    def _callable(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Any:
+        # Session.run checks shapes against the signature, TensorFlow Serving does not;
+        # a callable hands tensors to the runtime as they are, like TensorFlow Serving.
+        with self._lock:
+            if (feeds, fetches) not in self._callables:
+                options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
+                self._callables[feeds, fetches] = self._session._make_callable_from_options(options)
+            return self._callables[feeds, fetches]
 
     def close(self) -> None:
         """Ends the session and frees its memory; further runs fail."""
+        self._callables.clear()
         self._session.close()
 
     def __enter__(self) -> "Servable":
