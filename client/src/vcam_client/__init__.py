@@ -1,21 +1,34 @@
 """vcam client: explained classification of 3-D scans, over the network.
 
-Light on purpose: names are imported when they are used.
+    from vcam_client import Client
+
+    with Client("127.0.0.1:8500") as client:
+        prediction = client.predict("scan.nii.gz")
+        print(prediction.percentages, prediction.evidence)
+        prediction.write("results")
+
+Light on purpose: names are imported when they are used. The errors are in
+`vcam_client.errors`, the model spec in `vcam_client.spec`.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vcam_client.client import Client, ServedSpec
     from vcam_client.errors import VcamError
     from vcam_client.grid import Placement, place, to_model_grid
+    from vcam_client.prediction import Prediction
     from vcam_client.reading import read_volume
     from vcam_client.spec import ModelSpec
     from vcam_client.volume import Volume
 
 __all__ = [
+    "Client",
     "ModelSpec",
     "Placement",
+    "Prediction",
+    "ServedSpec",
     "VcamError",
     "Volume",
     "place",
@@ -24,8 +37,11 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "Client": "client",
     "ModelSpec": "spec",
     "Placement": "grid",
+    "Prediction": "prediction",
+    "ServedSpec": "client",
     "VcamError": "errors",
     "Volume": "volume",
     "place": "grid",

@@ -8,7 +8,6 @@ client reads it.
 import enum
 import math
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
 from vcam_client._orientation import check_axis_codes
 from vcam_client.errors import ContractError
@@ -17,8 +16,6 @@ CONTRACT_VERSION = 1
 """The contract that this code speaks; a spec of another version is refused."""
 
 INPUT_DTYPES = ("int16", "float32")
-
-_E = TypeVar("_E", bound=enum.Enum)
 
 
 class Activation(enum.Enum):
@@ -260,6 +257,8 @@ class ModelSpec:
         """JSON of the proto: original field names, defaults printed."""
         from google.protobuf import json_format
 
+        from vcam_client._spec_proto import to_proto
+
         return json_format.MessageToJson(
             to_proto(self),
             preserving_proto_field_name=True,
@@ -276,6 +275,7 @@ class ModelSpec:
         from google.protobuf import json_format
 
         from vcam_client._proto import model_spec_pb2 as pb
+        from vcam_client._spec_proto import from_proto
 
         try:
             message = json_format.Parse(text, pb.ModelSpec(), ignore_unknown_fields=True)
@@ -284,139 +284,3 @@ class ModelSpec:
                 f"The model spec can't be read ({error}). Is this model exported by vcam?"
             ) from error
         return from_proto(message)
-
-
-def to_proto(spec: ModelSpec) -> Any:
-    """The spec as a `vcam.v1.ModelSpec` message."""
-    from vcam_client._proto import model_spec_pb2 as pb
-
-    grid = spec.grid
-    intensity = pb.Intensity(
-        units=spec.intensity.units,
-        dtype=spec.intensity.dtype,
-        transform=spec.intensity.transform,
-        modalities=spec.intensity.modalities,
-        band_edges=spec.intensity.band_edges,
-    )
-    if spec.intensity.window is not None:
-        intensity.window_low, intensity.window_high = spec.intensity.window
-    return pb.ModelSpec(
-        contract_version=spec.contract_version,
-        name=spec.name,
-        description=spec.description,
-        licence=spec.licence,
-        intended_use=spec.intended_use,
-        labels=spec.labels,
-        activation=spec.activation.value,
-        unit=spec.unit,
-        explain_default=spec.explain_default.value,
-        decision_threshold=spec.decision_threshold,
-        calibration_temperature=spec.calibration_temperature,
-        grid=pb.Grid(
-            shape=grid.shape,
-            axes=grid.axes,
-            fit=grid.fit.value,
-            spacing_mm=grid.spacing_mm,
-            resampling=grid.resampling.value,
-            padding_value=grid.padding_value,
-        ),
-        slice_aggregation=spec.slice_aggregation.value if spec.slice_aggregation else None,
-        intensity=intensity,
-        cam_layers=[pb.CamLayer(**vars(layer)) for layer in spec.cam_layers],
-        provenance=pb.Provenance(**vars(spec.provenance)),
-        metrics=[pb.Metric(**vars(metric)) for metric in spec.metrics],
-    )
-
-
-def from_proto(message: Any) -> ModelSpec:
-    """The spec of a `vcam.v1.ModelSpec` message.
-
-    Raises:
-        ContractError: the message is no valid model spec.
-    """
-    grid, intensity = message.grid, message.intensity
-    window = None
-    if intensity.HasField("window_low") and intensity.HasField("window_high"):
-        window = (intensity.window_low, intensity.window_high)
-    return ModelSpec(
-        contract_version=message.contract_version,
-        name=message.name,
-        description=message.description,
-        licence=message.licence,
-        intended_use=message.intended_use,
-        labels=tuple(message.labels),
-        activation=_enum(Activation, message, "activation"),
-        unit=message.unit,
-        explain_default=_enum(ExplainDefault, message, "explain_default"),
-        decision_threshold=_optional(message, "decision_threshold"),
-        calibration_temperature=_optional(message, "calibration_temperature"),
-        grid=Grid(
-            shape=tuple(grid.shape),
-            axes=tuple(grid.axes),
-            fit=_enum(Fit, grid, "fit"),
-            spacing_mm=tuple(grid.spacing_mm),
-            resampling=_enum(Resampling, grid, "resampling"),
-            padding_value=grid.padding_value,
-        ),
-        slice_aggregation=(
-            _enum(SliceAggregation, message, "slice_aggregation")
-            if message.slice_aggregation
-            else None
-        ),
-        intensity=Intensity(
-            units=intensity.units,
-            dtype=intensity.dtype,
-            transform=intensity.transform,
-            modalities=tuple(intensity.modalities),
-            window=window,
-            band_edges=tuple(intensity.band_edges),
-        ),
-        cam_layers=tuple(
-            CamLayer(
-                name=layer.name,
-                cells=tuple(layer.cells),
-                offset=tuple(layer.offset),
-                stride=tuple(layer.stride),
-                receptive_field=tuple(layer.receptive_field),
-                reference_maximum=_optional(layer, "reference_maximum"),
-            )
-            for layer in message.cam_layers
-        ),
-        provenance=Provenance(
-            data_set=message.provenance.data_set,
-            data_sha256=message.provenance.data_sha256,
-            config=message.provenance.config,
-            code_version=message.provenance.code_version,
-            library_versions=dict(message.provenance.library_versions),
-            created_at=message.provenance.created_at,
-        ),
-        metrics=tuple(
-            Metric(
-                name=metric.name,
-                value=metric.value,
-                lower=_optional(metric, "lower"),
-                upper=_optional(metric, "upper"),
-                count=_optional(metric, "count"),
-                split=metric.split,
-                chance=_optional(metric, "chance"),
-            )
-            for metric in message.metrics
-        ),
-    )
-
-
-def _optional(message: Any, name: str) -> Any:
-    return getattr(message, name) if message.HasField(name) else None
-
-
-def _enum(kind: type[_E], message: Any, name: str) -> _E:
-    descriptor = message.DESCRIPTOR.fields_by_name[name].enum_type
-    number = getattr(message, name)
-    value = descriptor.values_by_number.get(number)
-    try:
-        return kind(value.name if value is not None else None)
-    except ValueError:
-        raise ContractError(
-            f"The model spec says {name} = {value.name if value is not None else number}, "
-            f"which this software does not know. Expected one of {[k.name for k in kind]}."
-        ) from None

@@ -1,0 +1,112 @@
+"""`vcam-client`: parses, calls the SDK, prints."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class _Commands(click.Group):
+    """The one place that turns a VcamError into a message and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from vcam_client.errors import VcamError
+
+        try:
+            return super().invoke(ctx)
+        except VcamError as error:
+            click.echo(f"vcam-client: {error}", err=True)
+            sys.exit(1)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="vcam-client", prog_name="vcam-client")
+def main() -> None:
+    """Ask a vcam model server about a scan: scores, and the evidence for them.
+
+    \b
+    Start:  vcam-client predict scan.nii.gz
+    Server: vcam-serve MODELS, on 127.0.0.1:8500 unless --server or $VCAM_SERVER says otherwise
+    """
+
+
+def _server_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option(
+            "--timeout",
+            default=120.0,
+            show_default=True,
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="SECONDS",
+            help="Time that one call to the server may take.",
+        ),
+        click.option(
+            "--model",
+            default="default",
+            show_default=True,
+            metavar="NAME",
+            help="Which of the server's models answers.",
+        ),
+        click.option(
+            "--server",
+            envvar="VCAM_SERVER",
+            default="127.0.0.1:8500",
+            show_default=True,
+            metavar="HOST:PORT",
+            help="Address of the model server (gRPC).",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.argument("scan", type=click.Path(path_type=Path))
+@_server_options
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    show_default="the current folder",
+    metavar="FOLDER",
+    help="Where the result files go.",
+)
+def predict(scan: Path, server: str, model: str, timeout: float, out: Path) -> None:
+    """Score SCAN and show where the evidence lies.
+
+    SCAN is a NIfTI file (.nii, .nii.gz), a DICOM file, or a folder with one DICOM series.
+    Prints each class with its percentage and writes NAME_heatmap.nii.gz (the scan's shape and
+    place), NAME_overlay.png and NAME_result.json.
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    from vcam_client._text import describe_prediction
+    from vcam_client.client import Client
+
+    with Client(server, timeout=timeout) as client:
+        prediction = client.predict(scan, model=model)
+    files = prediction.write(out)
+    click.echo(describe_prediction(prediction))
+    click.echo("\nWrote")
+    click.echo(f"  {files.overlay}  look at this first")
+    click.echo(f"  {files.heatmap}  heatmap on the scan's own grid")
+    click.echo(f"  {files.result}")
+
+
+@main.command()
+@_server_options
+@click.option("--json", "as_json", is_flag=True, help="Print the whole model spec as JSON.")
+def info(server: str, model: str, timeout: float, as_json: bool) -> None:
+    """Show the model spec that the server serves: labels, grid, units, CAM geometry."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    from vcam_client._text import describe_spec
+    from vcam_client.client import Client
+
+    with Client(server, timeout=timeout) as client:
+        served = client.spec(model)
+    click.echo(served.json if as_json else describe_spec(model, served))

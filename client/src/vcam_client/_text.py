@@ -1,0 +1,90 @@
+"""Predictions and model specs as text for a terminal."""
+
+from vcam_client.client import ServedSpec
+from vcam_client.prediction import Prediction
+from vcam_client.spec import Metric
+
+
+def describe_prediction(prediction: Prediction) -> str:
+    """Scan, model, scores and where the evidence lies."""
+    volume, spec = prediction.volume, prediction.spec
+    spacing = "×".join(f"{s:.3g}" for s in volume.spacing)
+    lines = [
+        f"{volume.name}: {_by(volume.shape)} voxels of {spacing} mm, {''.join(volume.orientation)}",
+        f"{spec.name}, version {prediction.version} (served as {prediction.model!r})",
+        "",
+    ]
+    percent = prediction.percentages
+    width = max(map(len, spec.labels))
+    for n in sorted(range(len(spec.labels)), key=lambda n: -prediction.scores[n]):
+        label = spec.labels[n]
+        value = (
+            f"{prediction.scores[n]:.5g} {spec.unit}"
+            if percent is None
+            else f"{percent[label]:6.2f} %"
+        )
+        mark = "  ← explained" if n == prediction.class_index else ""
+        lines.append(f"  {label:<{width}}  {value}{mark}")
+    return "\n".join([*lines, "", _describe_evidence(prediction)])
+
+
+def describe_spec(model: str, served: ServedSpec) -> str:
+    """What a user wants to know of a served model, a row each."""
+    spec = served.spec
+    grid, intensity, layer = spec.grid, spec.intensity, spec.default_layer
+    axes = "".join(grid.axes) or "as stored"
+    source = f" from {', '.join(intensity.modalities)}" if intensity.modalities else ""
+    centres = [f"{o:g} + {s:g}·c" for o, s in zip(layer.offset, layer.stride, strict=True)]
+    rows = [
+        ("model", f"{spec.name} (served as {model!r}, version {served.version})"),
+        ("about", spec.description),
+        ("intended use", spec.intended_use),
+        ("licence", spec.licence),
+        ("labels", f"{', '.join(spec.labels)} ({spec.activation.name.lower()})"),
+        ("unit", spec.unit),
+        ("explains", spec.explain_default.name.lower().replace("_", " ")),
+        ("grid", f"{_by(grid.shape)}, axes {axes}, {grid.fit.name.lower()}"),
+        ("spacing", f"{_by(grid.spacing_mm)} mm" if grid.spacing_mm else ""),
+        ("resampling", grid.resampling.name.lower()),
+        ("slices", spec.slice_aggregation.name.lower() if spec.slice_aggregation else ""),
+        ("input", f"{intensity.dtype} {intensity.units or 'values'}{source}"),
+        ("intensity", intensity.transform),
+        ("CAM layer", f"{layer.name}: {_by(layer.cells)} cells, centres at {', '.join(centres)}"),
+        ("trained on", spec.provenance.data_set),
+        ("created", spec.provenance.created_at),
+        *((f"{m.split} {m.name}".strip(), _figure(m)) for m in spec.metrics),
+    ]
+    shown = [(name, value) for name, value in rows if value]
+    width = max(len(name) for name, _ in shown)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in shown)
+
+
+def _describe_evidence(prediction: Prediction) -> str:
+    evidence, label = prediction.evidence, prediction.label
+    if not evidence.found:
+        text = f"No evidence for {label}: the largest cell of its map is {evidence.raw_maximum:.3g}"
+        if evidence.reference_maximum:
+            text += f", a true positive's is about {evidence.reference_maximum:.3g}"
+        return f"{text}."
+    i, j, k = (round(v) for v in evidence.voxel)
+    x, y, z = evidence.world
+    return (
+        f"Evidence for {label}: strongest at voxel ({i}, {j}, {k}), "
+        f"RAS ({x:.1f}, {y:.1f}, {z:.1f}) mm; "
+        f"{evidence.volume_mm3 / 1000:.3g} cm³ above half of the maximum."
+    )
+
+
+def _figure(metric: Metric) -> str:
+    text = f"{metric.value:.4g}"
+    if metric.lower is not None and metric.upper is not None:
+        text += f" [{metric.lower:.4g}, {metric.upper:.4g}]"
+    if metric.count is not None:
+        text += f", n = {metric.count}"
+    if metric.chance is not None:
+        text += f", chance {metric.chance:.4g}"
+    return text
+
+
+def _by(sizes: tuple[int, ...] | tuple[float, ...]) -> str:
+    return "×".join(f"{n:g}" for n in sizes)

@@ -1,0 +1,89 @@
+"""TensorProto and arrays, without TensorFlow.
+
+An answer may come as `tensor_content` or as typed fields, depending on how the
+server was started; both are read.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcam_client._proto import prediction_service_pb2 as pb
+from vcam_client.errors import ContractError
+
+_DTYPE_OF: dict[int, Any] = {
+    pb.DT_FLOAT: np.float32,
+    pb.DT_DOUBLE: np.float64,
+    pb.DT_INT32: np.int32,
+    pb.DT_INT16: np.int16,
+    pb.DT_INT64: np.int64,
+}
+_CODE_OF = {np.dtype(dtype): code for code, dtype in _DTYPE_OF.items()}
+_FIELD_OF = {
+    pb.DT_FLOAT: "float_val",
+    pb.DT_DOUBLE: "double_val",
+    pb.DT_INT32: "int_val",
+    pb.DT_INT16: "int_val",
+    pb.DT_INT64: "int64_val",
+}
+
+
+def to_tensor(array: NDArray[Any]) -> pb.TensorProto:
+    """An array as a TensorProto with little-endian `tensor_content`."""
+    dtype = array.dtype.newbyteorder("=")
+    little = np.ascontiguousarray(array, dtype.newbyteorder("<"))
+    return pb.TensorProto(
+        dtype=pb.DataType.Name(_CODE_OF[dtype]),
+        tensor_shape=_shape(array.shape),
+        tensor_content=little.tobytes(),
+    )
+
+
+def to_string_tensor(values: Sequence[bytes]) -> pb.TensorProto:
+    """Byte strings as a TensorProto of rank 1."""
+    return pb.TensorProto(
+        dtype=pb.DT_STRING, tensor_shape=_shape((len(values),)), string_val=values
+    )
+
+
+def from_tensor(proto: pb.TensorProto, name: str) -> NDArray[Any]:
+    """The array in a TensorProto; byte strings come as an object array.
+
+    Raises:
+        ContractError: a dtype that no vcam output has, or a wrong number of values.
+    """
+    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    if proto.dtype == pb.DT_STRING:
+        values: NDArray[Any] = np.array(list(proto.string_val), object)
+    elif proto.dtype in _DTYPE_OF:
+        dtype = np.dtype(_DTYPE_OF[proto.dtype])
+        if proto.tensor_content:
+            if len(proto.tensor_content) % dtype.itemsize:
+                raise _wrong_count(name, shape, "a broken number of bytes")
+            values = np.frombuffer(proto.tensor_content, dtype.newbyteorder("<")).astype(dtype)
+        else:
+            values = np.array(getattr(proto, _FIELD_OF[proto.dtype]), dtype)
+            if values.size == 1:
+                # the fill rule of TensorProto: one value stands for all
+                values = np.full(int(np.prod(shape)), values[0], dtype)
+    else:
+        raise ContractError(
+            f"The server answered {name!r} with dtype {proto.dtype}, which no vcam output has. "
+            "Is this model exported by vcam?"
+        )
+    if values.size != int(np.prod(shape)):
+        raise _wrong_count(name, shape, f"{values.size} values")
+    return values.reshape(shape)
+
+
+def _shape(shape: tuple[int, ...]) -> pb.TensorShapeProto:
+    return pb.TensorShapeProto(dim=[pb.TensorShapeProto.Dim(size=n) for n in shape])
+
+
+def _wrong_count(name: str, shape: tuple[int, ...], received: str) -> ContractError:
+    return ContractError(
+        f"The server's {name!r} states shape {shape} and holds {received}. "
+        "Something between server and client damages answers."
+    )

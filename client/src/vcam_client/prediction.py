@@ -1,0 +1,235 @@
+"""A prediction: scores, and the evidence for one class on the scan's own grid."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcam_client._files import write_atomically
+from vcam_client.grid import Placement
+from vcam_client.scores import percentages
+from vcam_client.spec import Activation, CamLayer, ModelSpec
+from vcam_client.volume import Volume
+
+HEATMAP_STEP = 1 / 255
+"""Value of one step of a stored heatmap (uint8, 255 = strongest cell)."""
+
+EVIDENCE_LEVEL = 0.5
+"""Heatmap value from which a voxel counts towards the evidence volume."""
+
+NO_EVIDENCE_SHARE = 0.1
+"""Share of the spec's reference maximum below which a map is no evidence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What the map says, before anybody looks at a picture.
+
+    Attributes:
+        found: whether the map holds evidence for the class explained.
+        raw_maximum: largest cell of the raw cam.
+        positive_fraction: share of cells above zero.
+        reference_maximum: the spec's typical maximum of a true positive, or None.
+        cell: cell of the maximum, tensor axes (sliced axis first for 2-D models).
+        voxel: scan index (i, j, k) of that cell's centre; may be fractional.
+        world: RAS+ millimetres of that centre.
+        volume_mm3: scan volume where the heatmap is at least EVIDENCE_LEVEL.
+    """
+
+    found: bool
+    raw_maximum: float
+    positive_fraction: float
+    reference_maximum: float | None
+    cell: tuple[int, ...]
+    voxel: tuple[float, float, float]
+    world: tuple[float, float, float]
+    volume_mm3: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenFiles:
+    """Paths of the result files of one scan."""
+
+    heatmap: Path
+    overlay: Path
+    result: Path
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prediction:
+    """The answer of a model for one scan.
+
+    Attributes:
+        volume: the scan.
+        spec, model, version: what answered.
+        scores: float64 [K], in the order of `spec.labels`.
+        class_index: the class explained.
+        cam: float32 [*cells], raw and signed, three tensor axes; the slices of a
+            2-D model come first.
+        placement: how the scan lies on the model's grid.
+        timings: seconds, by step.
+    """
+
+    volume: Volume = field(repr=False)
+    spec: ModelSpec = field(repr=False)
+    model: str
+    version: int
+    scores: NDArray[np.float64]
+    class_index: int
+    cam: NDArray[np.float32] = field(repr=False)
+    placement: Placement = field(repr=False)
+    timings: Mapping[str, float] = field(repr=False)
+
+    @property
+    def label(self) -> str:
+        """The label explained."""
+        return self.spec.labels[self.class_index]
+
+    @property
+    def scores_by_label(self) -> dict[str, float]:
+        """{label: score}."""
+        return dict(zip(self.spec.labels, map(float, self.scores), strict=True))
+
+    @property
+    def percentages(self) -> dict[str, float] | None:
+        """{label: percent}, two decimals; None for a regression."""
+        if self.spec.activation is Activation.IDENTITY:
+            return None
+        rounded = percentages(self.scores, exclusive=self.spec.exclusive)
+        return dict(zip(self.spec.labels, rounded, strict=True))
+
+    @property
+    def layer(self) -> CamLayer:
+        """Geometry of `cam` on the model's grid, three axes."""
+        return self.placement.stacked_layer(self.spec.default_layer)
+
+    @property
+    def has_evidence(self) -> bool:
+        """Whether the map's maximum is positive, and not far below the reference."""
+        reference = self.spec.default_layer.reference_maximum
+        return float(self.cam.max()) > NO_EVIDENCE_SHARE * max(reference or 0.0, 0.0)
+
+    @cached_property
+    def stored_heatmap(self) -> NDArray[np.uint8]:
+        """uint8 [I, J, K] on the scan's grid, in steps of HEATMAP_STEP.
+
+        max(cam, 0) interpolated between cell centres and divided by the largest
+        cell; zero where the model never saw the scan, and everywhere when there
+        is no evidence.
+        """
+        axes = self.placement.axes
+        tensor = np.zeros([axis.scan_size for axis in axes], np.uint8)
+        if self.has_evidence:
+            cells = np.maximum(self.cam, 0) / self.cam.max()
+            for plane, values in zip(
+                tensor, self.placement.cells_on_scan(cells, self.layer), strict=True
+            ):
+                np.rint(values / HEATMAP_STEP, out=values)
+                plane[:] = values
+        return self.placement.from_tensor_axes(tensor)
+
+    def heatmap(self) -> NDArray[np.float32]:
+        """float32 [I, J, K] in [0, 1] on the scan's grid, not rounded; see `stored_heatmap`."""
+        axes = self.placement.axes
+        tensor = np.zeros([axis.scan_size for axis in axes], np.float32)
+        if self.has_evidence:
+            cells = np.maximum(self.cam, 0) / self.cam.max()
+            for n, plane in enumerate(self.placement.cells_on_scan(cells, self.layer)):
+                tensor[n] = plane
+        return self.placement.from_tensor_axes(tensor)
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """Where the evidence lies, or that there is none."""
+        cell = tuple(int(c) for c in np.unravel_index(int(np.argmax(self.cam)), self.cam.shape))
+        voxel = self.placement.cell_on_scan(cell, self.layer)
+        level = round(EVIDENCE_LEVEL / HEATMAP_STEP)
+        return Evidence(
+            found=self.has_evidence,
+            raw_maximum=float(self.cam.max()),
+            positive_fraction=float((self.cam > 0).mean()),
+            reference_maximum=self.spec.default_layer.reference_maximum,
+            cell=cell,
+            voxel=voxel,
+            world=self.volume.world(voxel),
+            volume_mm3=int((self.stored_heatmap >= level).sum()) * self.volume.voxel_mm3,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `to_json` writes."""
+        evidence = self.evidence
+        return {
+            "scan": self.volume.name,
+            "model": self.model,
+            "model_version": self.version,
+            "model_spec_name": self.spec.name,
+            "scores": self.scores_by_label,
+            "percentages": self.percentages,
+            "unit": self.spec.unit or None,
+            "explained_class": self.label,
+            "explained_class_index": self.class_index,
+            "cam_layer": self.layer.name,
+            "evidence": {
+                "found": evidence.found,
+                "raw_maximum": evidence.raw_maximum,
+                "positive_fraction": evidence.positive_fraction,
+                "reference_maximum": evidence.reference_maximum,
+                "strongest_cell_voxel_ijk": list(evidence.voxel),
+                "strongest_cell_world_ras_mm": list(evidence.world),
+                "volume_mm3": evidence.volume_mm3,
+                "volume_level": EVIDENCE_LEVEL,
+            },
+            "timings_s": dict(self.timings),
+        }
+
+    def to_json(self, path: Path | str) -> Path:
+        """Writes scores and evidence; units are part of the key names."""
+        write_atomically(Path(path), self._json())
+        return Path(path)
+
+    def to_nifti(self, path: Path | str) -> Path:
+        """Writes the heatmap (uint8, scaled to [0, 1]) with the scan's shape and affine."""
+        write_atomically(Path(path), self._nifti())
+        return Path(path)
+
+    def to_png(self, path: Path | str) -> Path:
+        """Writes a picture: slices with most evidence, plain and with the heatmap."""
+        write_atomically(Path(path), self._png())
+        return Path(path)
+
+    def write(self, folder: Path | str = ".") -> WrittenFiles:
+        """Writes NAME_heatmap.nii.gz, NAME_overlay.png and NAME_result.json.
+
+        Raises:
+            OutputError: the folder can't be written; each file is whole or absent.
+        """
+        stem = Path(folder) / self.volume.name
+        files = WrittenFiles(
+            heatmap=stem.with_name(f"{stem.name}_heatmap.nii.gz"),
+            overlay=stem.with_name(f"{stem.name}_overlay.png"),
+            result=stem.with_name(f"{stem.name}_result.json"),
+        )
+        # everything is computed before the first file appears
+        contents = (self._nifti(), self._png(), self._json())
+        for path, content in zip(vars(files).values(), contents, strict=True):
+            write_atomically(path, content)
+        return files
+
+    def _json(self) -> bytes:
+        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+        return text.encode() + b"\n"
+
+    def _nifti(self) -> bytes:
+        from vcam_client._nifti import nifti_bytes
+
+        return nifti_bytes(self.stored_heatmap, self.volume, HEATMAP_STEP)
+
+    def _png(self) -> bytes:
+        from vcam_client._overlay import overlay_png
+
+        return overlay_png(self)
