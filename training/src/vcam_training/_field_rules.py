@@ -1,0 +1,251 @@
+"""What each kind of Keras layer does to the input interval that a cell sees."""
+
+import enum
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from keras import layers
+
+from vcam_training.intensity import Bands, ImageNet, Window, ZScore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """Cell c of this axis sees the input indices lo + stride * c … hi + stride * c.
+
+    Attributes:
+        cells: number of cells.
+        lo, hi: first and last input index of cell 0; outside the input where it
+            reaches into padding.
+        stride: input voxels from one cell to the next.
+    """
+
+    cells: int
+    lo: int
+    hi: int
+    stride: int
+
+
+Field = tuple[Axis, ...]
+
+
+class Everywhere:
+    """A value without spatial axes: it depends on the whole input."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A value whose place is unknown, and why.
+
+    Attributes:
+        reason: names the layer.
+    """
+
+    reason: str
+
+
+State = Field | Everywhere | Lost
+
+
+class Role(enum.Enum):
+    """What a layer does to a feature map."""
+
+    CONVOLUTION = "makes a new feature map"
+    POOLING = "ends a feature map"
+    POINTWISE = "stays on its cells"
+    MOVE = "pads or crops"
+    MERGE = "joins feature maps"
+    COLLAPSE = "gives up the spatial axes"
+    UNKNOWN = "not known to vcam"
+
+
+_CONVOLUTIONS = (
+    layers.Conv2D,
+    layers.Conv3D,
+    layers.DepthwiseConv2D,
+    layers.SeparableConv2D,
+)
+_POOLINGS = (
+    layers.MaxPooling2D,
+    layers.MaxPooling3D,
+    layers.AveragePooling2D,
+    layers.AveragePooling3D,
+)
+_PADDINGS = (layers.ZeroPadding2D, layers.ZeroPadding3D)
+_CROPPINGS = (layers.Cropping2D, layers.Cropping3D)
+_COLLAPSES = (
+    layers.Flatten,
+    layers.GlobalAveragePooling2D,
+    layers.GlobalAveragePooling3D,
+    layers.GlobalMaxPooling2D,
+    layers.GlobalMaxPooling3D,
+)
+_MERGES = (
+    layers.Add,
+    layers.Average,
+    layers.Concatenate,
+    layers.Maximum,
+    layers.Minimum,
+    layers.Multiply,
+    layers.Subtract,
+)
+_POINTWISE = (
+    layers.Activation,
+    layers.ActivityRegularization,
+    layers.AlphaDropout,
+    layers.BatchNormalization,
+    layers.Dropout,
+    layers.ELU,
+    layers.GaussianDropout,
+    layers.GaussianNoise,
+    layers.GroupNormalization,
+    layers.Identity,
+    layers.LayerNormalization,
+    layers.LeakyReLU,
+    layers.Normalization,
+    layers.PReLU,
+    layers.ReLU,
+    layers.Rescaling,
+    layers.Softmax,
+    layers.SpatialDropout2D,
+    layers.SpatialDropout3D,
+    layers.UnitNormalization,
+    Bands,
+    ImageNet,
+    Window,
+    ZScore,
+)
+# Operations on KerasTensors have no public classes: known by name.
+_POINTWISE_OPS = frozenset(
+    [
+        "Abs",
+        "Cast",
+        "Clip",
+        "Elu",
+        "Erf",
+        "Exp",
+        "Expm1",
+        "Gelu",
+        "HardSigmoid",
+        "HardSilu",
+        "HardTanh",
+        "Identity",
+        "LeakyRelu",
+        "Log",
+        "Log1p",
+        "LogSigmoid",
+        "Negative",
+        "Power",
+        "Reciprocal",
+        "Relu",
+        "Relu6",
+        "Round",
+        "Rsqrt",
+        "Selu",
+        "Sigmoid",
+        "Sign",
+        "Silu",
+        "SoftSign",
+        "Softmax",
+        "Softplus",
+        "Softsign",
+        "Sqrt",
+        "Square",
+        "StopGradient",
+        "Tanh",
+        "TanhShrink",
+        "Threshold",
+    ]
+)
+_MERGE_OPS = frozenset(
+    ["Add", "Concatenate", "Divide", "Maximum", "Minimum", "Multiply", "Subtract", "TrueDivide"]
+)
+
+
+def role_of(operation: Any) -> Role:
+    """The role of a layer or operation on a feature map with channels last."""
+    kind = type(operation)
+    if kind.__module__.startswith("keras.src.ops."):
+        if kind.__name__ in _MERGE_OPS:
+            return Role.MERGE
+        return Role.POINTWISE if kind.__name__ in _POINTWISE_OPS else Role.UNKNOWN
+    roles: tuple[tuple[tuple[type, ...], Role], ...] = (
+        ((*_CONVOLUTIONS, layers.Dense), Role.CONVOLUTION),
+        (_POOLINGS, Role.POOLING),
+        (_POINTWISE, Role.POINTWISE),
+        ((*_PADDINGS, *_CROPPINGS), Role.MOVE),
+        (_MERGES, Role.MERGE),
+        (_COLLAPSES, Role.COLLAPSE),
+    )
+    return next((role for kinds, role in roles if isinstance(operation, kinds)), Role.UNKNOWN)
+
+
+def move(operation: Any, field: Field) -> Field:
+    """The field behind a convolution, pooling, padding or cropping layer."""
+    if isinstance(operation, _CONVOLUTIONS):
+        return _windows(operation, field, operation.kernel_size, operation.dilation_rate)
+    if isinstance(operation, _POOLINGS):
+        return _windows(operation, field, operation.pool_size, 1)
+    if isinstance(operation, _PADDINGS):
+        return _shift(field, operation.padding, 1)
+    if isinstance(operation, _CROPPINGS):
+        return _shift(field, operation.cropping, -1)
+    return field
+
+
+def channels_last(operation: Any) -> bool:
+    """Whether a layer reads its channels from the last axis."""
+    return getattr(operation, "data_format", None) in (None, "channels_last")
+
+
+def joins_cells(operation: Any, rank: int) -> bool:
+    """Whether the layer works along a spatial axis of a [B, *cells, C] value of that rank."""
+    if type(operation).__name__ not in ("Concatenate", "Softmax"):
+        return False
+    axes = operation.axis if isinstance(operation.axis, (list, tuple)) else (operation.axis,)
+    return any(axis % rank != rank - 1 for axis in axes)
+
+
+def _windows(operation: Any, field: Field, sizes: Any, dilations: Any) -> Field:
+    axes = []
+    for axis, size, dilation, step in zip(
+        field,
+        _each(sizes, field),
+        _each(dilations, field),
+        _each(operation.strides, field),
+        strict=True,
+    ):
+        extent = (size - 1) * dilation + 1
+        if operation.padding == "same":
+            # TensorFlow pads what the last window lacks, the smaller half in front.
+            cells = math.ceil(axis.cells / step)
+            before = max((cells - 1) * step + extent - axis.cells, 0) // 2
+        else:
+            cells = (axis.cells - extent) // step + 1
+            before = 0
+        axes.append(
+            Axis(
+                cells=cells,
+                lo=axis.lo - before * axis.stride,
+                hi=axis.hi + (extent - 1 - before) * axis.stride,
+                stride=axis.stride * step,
+            )
+        )
+    return tuple(axes)
+
+
+def _shift(field: Field, amounts: Any, sign: int) -> Field:
+    return tuple(
+        Axis(
+            cells=axis.cells + sign * (before + after),
+            lo=axis.lo - sign * before * axis.stride,
+            hi=axis.hi - sign * before * axis.stride,
+            stride=axis.stride,
+        )
+        for axis, (before, after) in zip(field, amounts, strict=True)
+    )
+
+
+def _each(value: Any, field: Field) -> tuple[int, ...]:
+    return (value,) * len(field) if isinstance(value, int) else tuple(value)

@@ -1,0 +1,50 @@
+"""From a cam on its cells to a heatmap on the model's input grid, in the graph."""
+
+import string
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from vcam_client.spec import CamLayer
+
+
+def interpolation_matrix(
+    voxels: int, cells: int, offset: float, stride: float
+) -> NDArray[np.float32]:
+    """Linear interpolation along one axis between centres at offset + stride * cell.
+
+    Up to half a cell beyond the outermost centres a voxel takes the value of the
+    outermost cell; further out, where the model never saw enough, it is 0.
+
+    Returns:
+        float32 [voxels, cells], the weight of each cell in each voxel.
+    """
+    position = (np.arange(voxels) - offset) / stride
+    inside = (position >= -0.5) & (position <= cells - 0.5)
+    position = np.clip(position, 0, cells - 1)
+    weights = np.maximum(1 - np.abs(position[:, None] - np.arange(cells)), 0)
+    return np.where(inside[:, None], weights, 0).astype(np.float32)
+
+
+def heatmap(cam: tf.Tensor, grid: Sequence[int], layer: CamLayer) -> tf.Tensor:
+    """The positive part of a cam, divided by its largest cell, on the input grid.
+
+    Args:
+        cam: float32 [B, *cells], raw and signed.
+        grid: voxels along each axis of the input.
+        layer: where the cells lie.
+
+    Returns:
+        float32 [B, *grid] in [0, 1]; zero where the cam has nothing positive.
+    """
+    positive = tf.nn.relu(cam)
+    axes = list(range(1, len(grid) + 1))
+    result = tf.math.divide_no_nan(positive, tf.reduce_max(positive, axis=axes, keepdims=True))
+    letters = string.ascii_lowercase[: len(grid)]
+    geometry = zip(grid, layer.cells, layer.offset, layer.stride, strict=True)
+    for letter, (voxels, cells, offset, stride) in zip(letters, geometry, strict=True):
+        matrix = tf.constant(interpolation_matrix(voxels, cells, offset, stride))
+        result = tf.einsum(f"Z{letters},Y{letter}->Z{letters.replace(letter, 'Y')}", result, matrix)
+    return tf.clip_by_value(result, 0.0, 1.0)

@@ -1,0 +1,153 @@
+"""The signatures of a servable, as TensorFlow functions around a training model."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from vcam_client.spec import Activation, ExplainDefault, ModelSpec
+from vcam_training.grad_cam import Forward, Method, forward, grad_cam
+from vcam_training.heatmap import heatmap
+from vcam_training.receptive_field import find_layer
+
+SPEC_KEY = b"model_spec"
+"""The key that the `spec` signature answers."""
+
+Outputs = dict[str, tf.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """A function and what it takes.
+
+    Attributes:
+        function: arguments named as the inputs, returns {output name: tensor}.
+        inputs: one named tf.TensorSpec for each argument.
+    """
+
+    function: Callable[..., Outputs]
+    inputs: Sequence[tf.TensorSpec]
+
+
+def is_one_logit(model: keras.Model, spec: ModelSpec) -> bool:
+    """Whether the model has a single logit that tells two classes apart."""
+    return model.outputs[0].shape[-1] == 1 and spec.activation is Activation.SOFTMAX
+
+
+def scores_of(logits: Any, spec: ModelSpec) -> Any:
+    """float32 [B, K] logits -> scores, after the calibration temperature."""
+    if spec.calibration_temperature is not None:
+        logits = logits / spec.calibration_temperature
+    if spec.activation is Activation.SOFTMAX:
+        return tf.nn.softmax(logits)
+    return tf.nn.sigmoid(logits) if spec.activation is Activation.SIGMOID else logits
+
+
+class ServingModel:
+    """A training model with the spec it is exported with.
+
+    Args:
+        model: maps float32 [B, *grid, 1] to logits [B, K], or [B, 1].
+        spec: its model spec; the first CAM layer is explained.
+
+    Raises:
+        ConfigError: there is no such CAM layer in the model.
+    """
+
+    def __init__(self, model: keras.Model, spec: ModelSpec) -> None:
+        self._model = model
+        self._spec = spec
+        self._layer = find_layer(model, spec.default_layer.name)
+        self._one_logit = is_one_logit(model, spec)
+        shape = (None, *spec.grid.shape, 1)
+        self._volume = tf.TensorSpec(shape, spec.intensity.dtype, name="volume")
+
+    def signatures(self) -> dict[str, Signature]:
+        """All signatures of the contract by their names."""
+        class_index = tf.TensorSpec((None,), tf.int32, name="class_index")
+        key = tf.TensorSpec((None,), tf.string, name="key")
+        volume = self._volume
+        return {
+            "serving_default": Signature(function=self.serving_default, inputs=[volume]),
+            "gradcam": Signature(function=self.gradcam, inputs=[volume, class_index]),
+            "gradcam_all": Signature(function=self.gradcam_all, inputs=[volume]),
+            "scores": Signature(function=self.scores, inputs=[volume]),
+            "spec": Signature(function=self.spec, inputs=[key]),
+        }
+
+    def serving_default(self, volume: tf.Tensor) -> Outputs:
+        """Scores and the map of the default class."""
+        passed = self._forward(self._checked(volume))
+        return self._explained(passed, self._default_class(passed.logits), grad_cam)
+
+    def gradcam(self, volume: tf.Tensor, class_index: tf.Tensor) -> Outputs:
+        """Scores and the map of a chosen class; −1 is the default class."""
+        volume = self._checked(volume)
+        class_index = tf.ensure_shape(class_index, (None,))
+        # Both values pass the assertions, so whatever is fetched depends on them.
+        with tf.control_dependencies(self._assertions(volume, class_index)):
+            volume, class_index = tf.identity(volume), tf.identity(class_index)
+        passed = self._forward(volume)
+        default = self._default_class(passed.logits)
+        return self._explained(passed, tf.where(class_index < 0, default, class_index), grad_cam)
+
+    def gradcam_all(self, volume: tf.Tensor) -> Outputs:
+        """Scores and the raw maps of all classes."""
+        passed = self._forward(self._checked(volume))
+        return {"scores": scores_of(passed.logits, self._spec), "cam": passed.all_cams()}
+
+    def scores(self, volume: tf.Tensor) -> Outputs:
+        """Scores and logits, without a map."""
+        logits = self._forward(self._checked(volume)).logits
+        return {"scores": scores_of(logits, self._spec), "logits": logits}
+
+    def spec(self, key: tf.Tensor) -> Outputs:
+        """The model spec as JSON for the key "model_spec", "" for any other."""
+        key = tf.ensure_shape(key, (None,))
+        text = tf.constant(self._spec.to_json())
+        return {"model_spec": tf.where(key == SPEC_KEY, text, tf.constant(""))}
+
+    def _checked(self, volume: tf.Tensor) -> tf.Tensor:
+        return tf.ensure_shape(volume, self._volume.shape)
+
+    def _forward(self, volume: tf.Tensor) -> Forward:
+        physical = tf.cast(volume, tf.float32)
+        return forward(self._model, self._layer, physical, one_logit=self._one_logit)
+
+    def _default_class(self, logits: tf.Tensor) -> tf.Tensor:
+        rule = self._spec.explain_default
+        if rule in (ExplainDefault.TOP_CLASS, ExplainDefault.HIGHEST_FINDING):
+            return tf.argmax(logits, axis=-1, output_type=tf.int32)
+        constant = 1 if rule is ExplainDefault.POSITIVE_CLASS else 0
+        return tf.fill(tf.shape(logits)[:1], constant)
+
+    def _explained(self, passed: Forward, class_index: tf.Tensor, method: Method) -> Outputs:
+        cam = passed.cam(class_index, method)
+        return {
+            "scores": scores_of(passed.logits, self._spec),
+            "heatmap": heatmap(cam, self._spec.grid.shape, self._spec.default_layer),
+            "cam": cam,
+            "class_index": class_index,
+        }
+
+    def _assertions(self, volume: tf.Tensor, class_index: tf.Tensor) -> list[tf.Operation]:
+        classes = len(self._spec.labels)
+        bad = (class_index < -1) | (class_index >= classes)
+        first = tf.strings.reduce_join(tf.strings.as_string(tf.boolean_mask(class_index, bad)[:1]))
+        message = tf.strings.join(["indices = ", first, f" is not in [0, {classes})"])
+        given, wanted = tf.shape(class_index)[0], tf.shape(volume)[0]
+        counts = tf.strings.join(
+            [
+                "Expected one class_index for each volume, received ",
+                tf.strings.as_string(given),
+                " for ",
+                tf.strings.as_string(wanted),
+                " volumes",
+            ]
+        )
+        return [
+            tf.debugging.Assert(~tf.reduce_any(bad), [message]),
+            tf.debugging.Assert(given == wanted, [counts]),
+        ]
