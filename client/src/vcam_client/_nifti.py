@@ -8,8 +8,10 @@ the decompressed bytes. Headers and affines are nibabel's.
 import gzip
 import io
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, cast
 
 import nibabel as nib
 import numpy as np
@@ -139,14 +141,20 @@ def _files(path: Path) -> tuple[Path, Path]:
     return path, path
 
 
-def _open(path: Path) -> BinaryIO:
-    stream = path.open("rb")
-    magic = stream.read(2)
-    stream.seek(0)
-    return gzip.GzipFile(fileobj=stream) if magic == _GZIP_MAGIC else stream  # type: ignore[return-value]
+@contextmanager
+def _open(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a file, decompressed where it is gzipped, whatever its name says."""
+    with path.open("rb") as stream:
+        magic = stream.read(2)
+        stream.seek(0)
+        if magic == _GZIP_MAGIC:
+            with gzip.GzipFile(fileobj=stream) as unpacked:
+                yield cast(IO[bytes], unpacked)
+        else:
+            yield stream
 
 
-def _read(stream: BinaryIO, size: int, path: Path) -> bytes:
+def _read(stream: IO[bytes], size: int, path: Path) -> bytes:
     try:
         return stream.read(size)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -222,7 +230,7 @@ def _voxel_dtype(header: Any, path: Path) -> np.dtype[Any]:
     return dtype
 
 
-def _voxels(stream: BinaryIO, head: bytes, start: int, size: int, path: Path) -> bytes:
+def _voxels(stream: IO[bytes], head: bytes, start: int, size: int, path: Path) -> bytes:
     """The bytes of the voxels; reads the stream to its end, so that gzip verifies it."""
     skip = start - len(head)
     if skip < 0:
