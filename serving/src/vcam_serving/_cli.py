@@ -1,0 +1,176 @@
+"""The command `vcam-serve`."""
+
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from vcam_client.errors import ServableError, VcamError
+from vcam_serving._folders import check_root
+
+if TYPE_CHECKING:
+    from vcam_serving import EmbeddedServer
+
+# Exit codes.
+_FAILED = 1
+_NOTHING_LOADS = 255  # as TensorFlow Serving's
+_SIGNALLED = 128
+
+_GLANCE_SECONDS = 0.2
+_ANY_HOST = "0.0.0.0"
+# What `vcam-client` asks when it isn't told.
+_CLIENT_DEFAULT_SERVER, _CLIENT_DEFAULT_MODEL = "127.0.0.1:8500", "default"
+_MAX_PORT = 65535
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--port",
+    type=click.IntRange(0, _MAX_PORT),
+    default=8500,
+    show_default=True,
+    help="Port of gRPC; 0 takes a free one.",
+)
+@click.option(
+    "--rest-port",
+    type=click.IntRange(0, _MAX_PORT),
+    default=8501,
+    show_default=True,
+    help="Port of REST; 0 takes a free one.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind.")
+@click.option(
+    "--file-system-poll-wait-seconds",
+    "poll_wait_seconds",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="Pause between two looks for new versions; 0 looks only once.",
+)
+@click.option(
+    "--enable-serialization-as-tensor-content/--no-enable-serialization-as-tensor-content",
+    "tensor_content",
+    default=False,
+    show_default=True,
+    help="Answer with tensor_content instead of typed fields.",
+)
+@click.option(
+    "--grpc-max-threads",
+    type=click.IntRange(min=1),
+    show_default="4 per CPU, at least 64",
+    help="gRPC calls at once; more are refused.",
+)
+def main(
+    path: Path,
+    port: int,
+    rest_port: int,
+    host: str,
+    poll_wait_seconds: float,
+    tensor_content: bool,
+    grpc_max_threads: int | None,
+) -> None:
+    """Serve PATH the way TensorFlow Serving does, on this machine.
+
+    PATH is a folder of versions (1, 2, …), served as the model "default", or a
+    folder of models, each served by its name. New versions are picked up while
+    the server runs.
+    """
+    _prepare_logging()
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stopper(stopped))
+    try:
+        check_root(path)
+        with _without_startup_chatter():
+            from vcam_serving._embedded import EmbeddedServer
+        server = EmbeddedServer(
+            path,
+            host=host,
+            port=port,
+            rest_port=rest_port,
+            poll_wait_seconds=poll_wait_seconds,
+            tensor_content=tensor_content,
+            grpc_max_threads=grpc_max_threads,
+        )
+        with server:
+            if not server.wait_until_open(0):
+                click.echo(f"Nothing to serve in '{path}' yet; the ports open with a version.")
+            while not stopped.is_set() and not server.wait_until_open(_GLANCE_SECONDS):
+                pass
+            if not stopped.is_set():
+                click.echo(_greeting(path, server))
+            stopped.wait()
+            click.echo("Stopping.")
+    except VcamError as error:
+        click.echo(f"vcam-serve: {error}", err=True)
+        sys.exit(_NOTHING_LOADS if isinstance(error, ServableError) else _FAILED)
+
+
+def _greeting(path: Path, server: "EmbeddedServer") -> str:
+    models = server.available()
+    name = next(iter(models))
+    width = max(map(len, [*models, "gRPC"]))
+    host, port = server.address.rsplit(":", 1)
+    client = ["vcam-client", "predict", "scan.nii"]
+    if host == _ANY_HOST:
+        host = "127.0.0.1"
+    if f"{host}:{port}" != _CLIENT_DEFAULT_SERVER:
+        client += ["--server", f"{host}:{port}"]
+    if name != _CLIENT_DEFAULT_MODEL:
+        client += ["--model", name]
+    return "\n".join(
+        [
+            f"Serving '{path}'",
+            *(f"  {model:{width}}  version {versions[0]}" for model, versions in models.items()),
+            f"  {'gRPC':{width}}  {server.address}",
+            f"  {'REST':{width}}  http://{server.rest_address}/v1/models/{name}",
+            "",
+            "Next, in another terminal:",
+            f"  {' '.join(client)}",
+        ]
+    )
+
+
+def _prepare_logging() -> None:
+    # What fails in TensorFlow is told in the status of a call or of a version.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%X")
+    logging.getLogger("vcam_serving").setLevel(logging.INFO)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+@contextmanager
+def _without_startup_chatter() -> Iterator[None]:
+    """Holds back what TensorFlow's import writes to stderr whatever its log level."""
+    with tempfile.TemporaryFile() as held:
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def _stopper(stopped: threading.Event) -> Callable[[int, FrameType | None], None]:
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if stopped.is_set():  # asked twice: at once
+            os._exit(_SIGNALLED + number)
+        stopped.set()
+
+    return stop
