@@ -1,0 +1,197 @@
+"""What a prediction says and writes."""
+
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from client.stand_in import SPEC
+from PIL import Image
+
+from vcam_client import ModelSpec, Prediction, Volume, place
+from vcam_client.errors import OutputError
+from vcam_client.spec import Activation, ExplainDefault, Grid
+
+SCAN = Volume(
+    data=np.full((16, 12, 8), -900, np.int16), affine=np.diag([2, 2, 3, 1.0]), name="scan"
+)
+
+
+def predict(cam: np.ndarray, spec: ModelSpec = SPEC, volume: Volume = SCAN) -> Prediction:
+    return Prediction(
+        volume=volume,
+        spec=spec,
+        model="default",
+        version=3,
+        scores=np.array([0.2, 0.8]),
+        class_index=1,
+        cam=cam.astype(np.float32),
+        placement=place(volume, spec.grid),
+        timings={"read": 0.1},
+    )
+
+
+def impulse(*cell: int, value: float = 2.0) -> np.ndarray:
+    cam = np.zeros((2, 3, 4), np.float32)
+    cam[cell] = value
+    return cam
+
+
+def test_the_heatmap_is_the_interpolated_positive_cam_over_its_largest_cell() -> None:
+    cam = impulse(1, 2, 3) + impulse(0, 0, 0, value=-5)
+    heat = predict(cam).heatmap()
+    # SPL tensor: the last cell of each axis is superior, posterior, left; the scan is RAS
+    assert heat.argmax() == np.ravel_multi_index(np.argwhere(heat == heat.max())[0], heat.shape)
+    assert heat[:8].sum() > 0
+    assert heat[8:].sum() == 0
+    assert heat.max() <= 1
+    assert heat.min() == 0
+    np.testing.assert_array_equal(heat, predict(7 * cam).heatmap())
+
+
+def test_the_stored_heatmap_is_the_heatmap_in_steps() -> None:
+    cam = np.random.default_rng(0).normal(size=(2, 3, 4))
+    prediction = predict(cam)
+    np.testing.assert_allclose(
+        prediction.stored_heatmap / 255, prediction.heatmap(), atol=0.5 / 255 + 1e-6
+    )
+
+
+def test_evidence_is_where_the_strongest_cell_is() -> None:
+    evidence = predict(impulse(1, 2, 3)).evidence
+    assert evidence.found
+    assert (evidence.raw_maximum, evidence.cell) == (2.0, (1, 2, 3))
+    assert evidence.positive_fraction == 1 / 24
+    # cell 3 of L lies at model index 6.5 of 8, i.e. 13.5 of 16 from the right: 15 - 13.5 = 1.5
+    np.testing.assert_allclose(evidence.voxel, (1.5, 1.5, 5.5))
+    np.testing.assert_allclose(evidence.world, (3, 3, 16.5))
+    level = predict(impulse(1, 2, 3)).heatmap() >= 0.5
+    assert evidence.volume_mm3 == pytest.approx(level.sum() * 12, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("cam", "reference", "found"),
+    [
+        (impulse(0, 0, 0, value=-1), None, False),
+        (np.zeros((2, 3, 4)), None, False),
+        (impulse(0, 0, 0, value=1e-6), None, True),
+        (impulse(0, 0, 0, value=0.05), 1.0, False),
+        (impulse(0, 0, 0, value=0.2), 1.0, True),
+    ],
+)
+def test_no_evidence_is_said_so_everywhere(
+    cam: np.ndarray, reference: float | None, found: bool, tmp_path: Path
+) -> None:
+    layer = dataclasses.replace(SPEC.default_layer, reference_maximum=reference)
+    prediction = predict(cam, dataclasses.replace(SPEC, cam_layers=(layer,)))
+    files = prediction.write(tmp_path)
+    assert prediction.evidence.found is found
+    assert bool(prediction.heatmap().any()) is found
+    assert bool(nib.load(files.heatmap).get_fdata().any()) is found
+    assert json.loads(files.result.read_text())["evidence"]["found"] is found
+    picture = np.asarray(Image.open(files.overlay)).astype(int)
+    saturation = (picture.max(axis=2) - picture.min(axis=2)).max()
+    assert bool(saturation > 60) is found  # nothing coloured without evidence
+
+
+def test_files_are_named_after_the_scan_and_tell_everything(tmp_path: Path) -> None:
+    files = predict(impulse(1, 2, 3)).write(tmp_path / "new" / "folder")
+    assert sorted(p.name for p in (tmp_path / "new" / "folder").iterdir()) == [
+        "scan_heatmap.nii.gz",
+        "scan_overlay.png",
+        "scan_result.json",
+    ]
+    heatmap = nib.load(files.heatmap)
+    assert heatmap.shape == SCAN.shape
+    np.testing.assert_array_equal(heatmap.affine, SCAN.affine)
+    result = json.loads(files.result.read_text())
+    assert result["scores"] == {"clear": 0.2, "lesion": 0.8}
+    assert result["percentages"] == {"clear": 20.0, "lesion": 80.0}
+    assert result["explained_class"] == "lesion"
+    assert result["model_version"] == 3
+    assert result["evidence"]["strongest_cell_world_ras_mm"] == [3.0, 3.0, 16.5]
+
+
+def test_the_same_prediction_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        predict(impulse(1, 2, 3)).write(tmp_path / name)
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+
+
+def test_a_folder_that_can_t_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="--out"):
+        predict(impulse(1, 2, 3)).write(tmp_path / "file")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_regression_has_a_unit_and_no_percentages() -> None:
+    spec = dataclasses.replace(
+        SPEC,
+        labels=("porosity", "other"),
+        activation=Activation.IDENTITY,
+        explain_default=ExplainDefault.TARGET,
+        unit="mm",
+    )
+    prediction = predict(impulse(0, 0, 0), spec)
+    assert prediction.percentages is None
+    assert prediction.to_dict()["unit"] == "mm"
+
+
+def overlay(prediction: Prediction) -> np.ndarray:
+    from vcam_client._overlay import overlay_png
+
+    return np.asarray(Image.open(io.BytesIO(overlay_png(prediction)))).astype(int)
+
+
+def test_the_picture_shows_the_patient_s_left_on_the_right() -> None:
+    # evidence in the patient's left half: it must be on the right of an axial panel
+    volume = Volume(data=np.full((64, 64, 8), -900, np.int16), affine=np.diag([2, 2, 16, 1.0]))
+    picture = overlay(predict(impulse(1, 1, 3), volume=volume))
+    colour = picture.max(axis=2) - picture.min(axis=2)
+    panels = colour[:-44]  # without the legend
+    columns = np.flatnonzero((panels > 60).any(axis=0))
+    first = columns[columns < 14 + 256]
+    assert first.size
+    assert first.min() > 14 + 128
+
+
+def test_pixels_have_the_aspect_of_the_spacing() -> None:
+    from vcam_client._overlay import _size, _views
+
+    volume = Volume(data=np.zeros((40, 20, 10), np.int16), affine=np.diag([1, 1, 8, 1.0]))
+    views = {v.title.split()[0]: v for v in _views(predict(impulse(1, 1, 1), volume=volume))}
+    assert _size(views["axial"]) == (256, 128)
+    assert _size(views["coronal"]) == (128, 256)  # 40 mm wide, 80 mm high
+    assert _size(views["sagittal"]) == (64, 256)
+    assert views["axial"].letters == ("R", "L", "A", "P")
+    assert views["coronal"].letters == ("R", "L", "S", "I")
+    assert views["sagittal"].letters == ("A", "P", "S", "I")
+
+
+def test_superior_is_up_and_anterior_is_up() -> None:
+    from vcam_client._overlay import _views
+
+    data = np.zeros((8, 8, 8), np.int16)
+    data[:, :, 6:] = 400  # superior
+    volume = Volume(data=data, affine=np.eye(4))
+    views = {v.title.split()[0]: v for v in _views(predict(impulse(1, 1, 1), volume=volume))}
+    assert views["coronal"].grey[0].mean() > views["coronal"].grey[-1].mean()
+    assert views["sagittal"].grey[0].mean() > views["sagittal"].grey[-1].mean()
+    data = np.zeros((8, 8, 8), np.int16)
+    data[:, 6:] = 400  # anterior
+    volume = Volume(data=data, affine=np.eye(4))
+    views = {v.title.split()[0]: v for v in _views(predict(impulse(1, 1, 1), volume=volume))}
+    assert views["axial"].grey[0].mean() > views["axial"].grey[-1].mean()
+    assert views["sagittal"].grey[:, 0].mean() > views["sagittal"].grey[:, -1].mean()
+
+
+def test_volumes_without_anatomy_have_no_letters() -> None:
+    spec = dataclasses.replace(SPEC, grid=Grid(shape=(4, 6, 8), axes=()))
+    from vcam_client._overlay import _views
+
+    assert {v.letters for v in _views(predict(impulse(1, 1, 1), spec))} == {("", "", "", "")}
