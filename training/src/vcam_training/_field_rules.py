@@ -118,48 +118,13 @@ _POINTWISE = (
 )
 # Operations on KerasTensors have no public classes: known by name.
 _POINTWISE_OPS = frozenset(
-    [
-        "Abs",
-        "Cast",
-        "Clip",
-        "Elu",
-        "Erf",
-        "Exp",
-        "Expm1",
-        "Gelu",
-        "HardSigmoid",
-        "HardSilu",
-        "HardTanh",
-        "Identity",
-        "LeakyRelu",
-        "Log",
-        "Log1p",
-        "LogSigmoid",
-        "Negative",
-        "Power",
-        "Reciprocal",
-        "Relu",
-        "Relu6",
-        "Round",
-        "Rsqrt",
-        "Selu",
-        "Sigmoid",
-        "Sign",
-        "Silu",
-        "SoftSign",
-        "Softmax",
-        "Softplus",
-        "Softsign",
-        "Sqrt",
-        "Square",
-        "StopGradient",
-        "Tanh",
-        "TanhShrink",
-        "Threshold",
-    ]
+    {"Abs", "Cast", "Clip", "Elu", "Erf", "Exp", "Expm1", "Gelu", "HardSigmoid", "HardSilu"}
+    | {"HardTanh", "Identity", "LeakyRelu", "Log", "Log1p", "LogSigmoid", "Negative", "Power"}
+    | {"Reciprocal", "Relu", "Relu6", "Rsqrt", "Selu", "Sigmoid", "Silu", "Softmax", "Softplus"}
+    | {"Softsign", "Sqrt", "Square", "Tanh"}
 )
 _MERGE_OPS = frozenset(
-    ["Add", "Concatenate", "Divide", "Maximum", "Minimum", "Multiply", "Subtract", "TrueDivide"]
+    {"Add", "Concatenate", "Divide", "Maximum", "Minimum", "Multiply", "Subtract", "TrueDivide"}
 )
 
 

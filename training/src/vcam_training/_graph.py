@@ -44,9 +44,18 @@ class Graph:
     input: int
     output: int
 
-    def calls(self, operation: Any) -> int:
-        """How often the operation is called."""
-        return sum(step.operation is operation for step in self.steps)
+    @property
+    def last(self) -> Step:
+        """The step that makes the output; inside the nested model, if one does."""
+        value, made = self.output, None
+        for step in reversed(self.steps):
+            if value in step.outputs:
+                made = step
+                if not step.nested:
+                    break
+                value = step.inputs[step.outputs.index(value)]
+        assert made is not None
+        return made
 
     def find(self, name: str) -> Step:
         """The step of a layer, by its name or by its path.

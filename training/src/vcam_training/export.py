@@ -11,12 +11,15 @@ from vcam_client.errors import ConfigError
 from vcam_client.spec import Activation, ExplainDefault, ModelSpec
 from vcam_serving.publish import publish, staging
 from vcam_serving.verify import SPEC_FILE, Example, verify
+from vcam_training._graph import flatten
 from vcam_training._warmup import write_warmup
 from vcam_training.receptive_field import cam_layer
 from vcam_training.signatures import SPEC_KEY, ServingModel, is_one_logit
 
 VERIFIED_BATCH = 3
 """Samples with which each signature is compared to the Keras model; the first also alone."""
+
+_FINAL_ACTIVATIONS = ("sigmoid", "softmax", "Sigmoid", "Softmax")
 
 _DEFAULTS_OF = {
     Activation.SOFTMAX: (ExplainDefault.TOP_CLASS, ExplainDefault.POSITIVE_CLASS),
@@ -58,7 +61,7 @@ def export(
         (staged / SPEC_FILE).parent.mkdir(exist_ok=True)
         (staged / SPEC_FILE).write_text(spec.to_json(), encoding="utf-8")
         write_warmup(staged, _warmup_requests(spec))
-        verify(staged, spec, _examples(serving, volumes, len(spec.labels)))
+        verify(staged, spec, _examples(model, serving, volumes))
         return publish(staged, base, version)
 
 
@@ -95,13 +98,14 @@ def check(model: keras.Model, spec: ModelSpec) -> None:
 
 
 def _check_no_activation(model: keras.Model) -> None:
-    last = model.layers[-1]
-    activation = getattr(last, "activation", keras.activations.linear)
-    if activation is not keras.activations.linear or isinstance(last, keras.layers.Softmax):
+    last = flatten(model).last.operation
+    activation = getattr(last, "activation", None)
+    name = getattr(activation, "__name__", type(last).__name__)
+    if name in _FINAL_ACTIVATIONS:
         raise ConfigError(
-            f"Expected logits, but the last layer {last.name!r} has an activation "
-            f"({getattr(activation, '__name__', activation)}). Remove it: the spec names the "
-            "activation, and maps are taken on logits because saturated scores have no gradient."
+            f"Expected logits, but the last layer {last.name!r} ends in {name}. Remove it: the "
+            "spec names the activation, and maps are taken on logits because saturated scores "
+            "have no gradient."
         )
 
 
@@ -192,21 +196,32 @@ def _range(spec: ModelSpec) -> tuple[float, float]:
     return (edges[0], edges[-1]) if edges else (-1.0, 1.0)
 
 
-def _examples(serving: ServingModel, volumes: np.ndarray, classes: int) -> list[Example]:
-    """What the Keras model answers, run eagerly, for each signature."""
-    index = np.arange(len(volumes), dtype=np.int32) % (classes + 1) - 1
-    inputs: dict[str, dict[str, np.ndarray]] = {
-        "serving_default": {"volume": volumes},
-        "gradcam": {"volume": volumes, "class_index": index},
-        "gradcam_all": {"volume": volumes},
-        "scores": {"volume": volumes},
-    }
-    functions = serving.signatures()
+def _examples(model: keras.Model, serving: ServingModel, volumes: np.ndarray) -> list[Example]:
+    """What the Keras model answers in this process, for each signature.
+
+    Maps are computed in a traced function, where TensorFlow leaves out the gradients
+    of kernels; eagerly they cost more than the map, and that of a strided 1×1
+    convolution crashes TensorFlow 2.21 on CPUs. Scores are the eager model's.
+    """
+    logits = serving.logits_of(model(tf.cast(volumes, tf.float32), training=False))
+    eager = {"logits": logits.numpy(), "scores": serving.scores_of(logits).numpy()}
+    index = np.arange(len(volumes), dtype=np.int32) % (logits.shape[-1] + 1) - 1
     examples = []
-    for name, given in inputs.items():
-        outputs = functions[name].function(**{k: tf.constant(v) for k, v in given.items()})
-        expected = {k: v.numpy() for k, v in outputs.items()}
-        examples.append(Example(signature=name, inputs=given, outputs=expected))
+    for name, signature in serving.signatures().items():
+        if name == "spec":
+            continue
+        known = {"volume": volumes, "class_index": index}
+        inputs = {tensor.name: known[tensor.name] for tensor in signature.inputs}
+        function = tf.function(signature.function, autograph=False)
+        outputs = function(**{alias: tf.constant(value) for alias, value in inputs.items()})
+        expected = {alias: eager.get(alias, value) for alias, value in outputs.items()}
+        examples.append(
+            Example(
+                signature=name,
+                inputs=inputs,
+                outputs={alias: np.asarray(value) for alias, value in expected.items()},
+            )
+        )
     return examples
 
 

@@ -17,7 +17,7 @@ import keras
 import tensorflow as tf
 
 from vcam_client.errors import ConfigError
-from vcam_training._graph import flatten
+from vcam_training._graph import find_layer
 
 Method = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 """(features [B, *cells, C], gradients of the same shape, target [B]) -> cam [B, *cells].
@@ -102,8 +102,42 @@ def forward(model: keras.Model, layer: Any, volume: tf.Tensor, *, one_logit: boo
                 f"{len(captured)} times. Choose a layer of the model that is called once."
             )
         targets = tf.concat([-output, output], axis=-1) if one_logit else output
-    logits = targets / 2.0 if one_logit else output
+    logits = class_logits(output) if one_logit else output
     return Forward(logits=logits, targets=targets, features=captured[0], tape=tape)
+
+
+def class_logits(logit: tf.Tensor) -> tf.Tensor:
+    """[B, 1] single logit z -> [B, 2], the logits [−z/2, z/2] of two classes."""
+    return tf.concat([-logit, logit], axis=-1) / 2.0
+
+
+def explainer(
+    model: keras.Model,
+    layer_name: str,
+    *,
+    method: Method = grad_cam,
+    one_logit: bool = False,
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Maps of a model that is not exported, as for evaluation.
+
+    Returns:
+        A tf.function: volume float32 [B, *grid, 1] and class_index int32 [B] ->
+        cam float32 [B, *cells]. In a graph, unlike eagerly, TensorFlow skips the
+        gradients of kernels, which nobody needs here.
+    """
+    layer = find_layer(model, layer_name)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec(model.inputs[0].shape, tf.float32),
+            tf.TensorSpec((None,), tf.int32),
+        ],
+        autograph=False,
+    )
+    def explain(volume: tf.Tensor, class_index: tf.Tensor) -> tf.Tensor:
+        return forward(model, layer, volume, one_logit=one_logit).cam(class_index, method)
+
+    return explain
 
 
 def explain(
@@ -115,9 +149,9 @@ def explain(
     method: Method = grad_cam,
     one_logit: bool = False,
 ) -> tf.Tensor:
-    """The maps of a model that is not exported, as for evaluation; see `Forward.cam`."""
-    layer = flatten(model).find(layer_name).operation
-    return forward(model, layer, volume, one_logit=one_logit).cam(class_index, method)
+    """One batch of `explainer`, which pays for tracing the model; keep that for several."""
+    function = explainer(model, layer_name, method=method, one_logit=one_logit)
+    return function(tf.cast(volume, tf.float32), tf.cast(class_index, tf.int32))
 
 
 @contextlib.contextmanager

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from vcam_client.spec import Activation, ExplainDefault, ModelSpec
-from vcam_training.grad_cam import Forward, Method, forward, grad_cam
+from vcam_training.grad_cam import Forward, Method, class_logits, forward, grad_cam
 from vcam_training.heatmap import heatmap
 from vcam_training.receptive_field import find_layer
 
@@ -34,15 +33,6 @@ class Signature:
 def is_one_logit(model: keras.Model, spec: ModelSpec) -> bool:
     """Whether the model has a single logit that tells two classes apart."""
     return model.outputs[0].shape[-1] == 1 and spec.activation is Activation.SOFTMAX
-
-
-def scores_of(logits: Any, spec: ModelSpec) -> Any:
-    """float32 [B, K] logits -> scores, after the calibration temperature."""
-    if spec.calibration_temperature is not None:
-        logits = logits / spec.calibration_temperature
-    if spec.activation is Activation.SOFTMAX:
-        return tf.nn.softmax(logits)
-    return tf.nn.sigmoid(logits) if spec.activation is Activation.SIGMOID else logits
 
 
 class ServingModel:
@@ -77,6 +67,18 @@ class ServingModel:
             "spec": Signature(function=self.spec, inputs=[key]),
         }
 
+    def logits_of(self, output: tf.Tensor) -> tf.Tensor:
+        """float32 [B, K] from the model's output, [B, K] or a single logit [B, 1]."""
+        return class_logits(output) if self._one_logit else output
+
+    def scores_of(self, logits: tf.Tensor) -> tf.Tensor:
+        """float32 [B, K] logits -> scores, after the calibration temperature."""
+        if self._spec.calibration_temperature is not None:
+            logits = logits / self._spec.calibration_temperature
+        if self._spec.activation is Activation.SOFTMAX:
+            return tf.nn.softmax(logits)
+        return tf.nn.sigmoid(logits) if self._spec.activation is Activation.SIGMOID else logits
+
     def serving_default(self, volume: tf.Tensor) -> Outputs:
         """Scores and the map of the default class."""
         passed = self._forward(self._checked(volume))
@@ -96,12 +98,12 @@ class ServingModel:
     def gradcam_all(self, volume: tf.Tensor) -> Outputs:
         """Scores and the raw maps of all classes."""
         passed = self._forward(self._checked(volume))
-        return {"scores": scores_of(passed.logits, self._spec), "cam": passed.all_cams()}
+        return {"scores": self.scores_of(passed.logits), "cam": passed.all_cams()}
 
     def scores(self, volume: tf.Tensor) -> Outputs:
         """Scores and logits, without a map."""
         logits = self._forward(self._checked(volume)).logits
-        return {"scores": scores_of(logits, self._spec), "logits": logits}
+        return {"scores": self.scores_of(logits), "logits": logits}
 
     def spec(self, key: tf.Tensor) -> Outputs:
         """The model spec as JSON for the key "model_spec", "" for any other."""
@@ -126,7 +128,7 @@ class ServingModel:
     def _explained(self, passed: Forward, class_index: tf.Tensor, method: Method) -> Outputs:
         cam = passed.cam(class_index, method)
         return {
-            "scores": scores_of(passed.logits, self._spec),
+            "scores": self.scores_of(passed.logits),
             "heatmap": heatmap(cam, self._spec.grid.shape, self._spec.default_layer),
             "cam": cam,
             "class_index": class_index,

@@ -1,0 +1,2 @@
+def test_golden(golden):
+    assert len(golden) == 7

@@ -1,0 +1,249 @@
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+from training_networks import MEASURED, keras_ct
+
+from vcam_client.errors import ConfigError
+from vcam_training.grad_cam import forward
+from vcam_training.intensity import Bands, ImageNet, Window, ZScore
+from vcam_training.receptive_field import cam_layer, find_layer
+
+
+@pytest.mark.parametrize("network", MEASURED, ids=lambda network: network.__name__)
+def test_centres_agree_with_measured_receptive_fields(network):
+    claimed = cam_layer(network(layers.MaxPooling2D), "target")
+
+    # The same structure with means for maxima, so that every voxel has a gradient.
+    model = make_positive(network(layers.AveragePooling2D))
+    assert cam_layer(model, "target") == claimed
+    measured = measure(model, claimed)
+
+    for axis, centres in enumerate(measured):
+        assert len(centres) >= 2, "no interior cells to measure: choose a larger input"
+        for cell, (first, last) in centres.items():
+            centre = claimed.offset[axis] + claimed.stride[axis] * cell
+            assert centre == pytest.approx((first + last) / 2, abs=0.01)
+            assert last - first + 1 == claimed.receptive_field[axis]
+
+
+def make_positive(model):
+    """Positive kernels, zero biases, normalisation that does nothing."""
+    generator = np.random.default_rng(0)
+    for layer in model._flatten_layers():
+        if isinstance(layer, layers.GroupNormalization):
+            layer.call = tf.identity  # its statistics see the whole volume
+        if getattr(layer, "layers", None) is None and layer.weights:
+            layer.set_weights([positive(w, generator) for w in layer.weights])
+    return model
+
+
+def positive(weight, generator):
+    if weight.name in ("bias", "beta", "moving_mean"):
+        return np.zeros(weight.shape)
+    if weight.name in ("gamma", "moving_variance"):
+        return np.ones(weight.shape)
+    return generator.uniform(0.5, 1.5, weight.shape)
+
+
+def measure(model, layer):
+    """For each axis {cell: (first, last input index)} of the cells that see no border."""
+    shape = model.inputs[0].shape[1:]
+    target = find_layer(model, "target")
+
+    @tf.function
+    def gradient_of(chosen):
+        volume = tf.ones((1, *shape))
+        with tf.GradientTape() as tape:
+            tape.watch(volume)
+            features = forward(model, target, volume, one_logit=False).features
+            value = tf.reduce_sum(features[0] * chosen[..., None])
+        return tape.gradient(value, volume)
+
+    found = [{} for _ in layer.cells]
+    for axis, count in enumerate(layer.cells):
+        for cell in range(count):
+            index = [n // 2 for n in layer.cells]
+            index[axis] = cell
+            chosen = np.zeros(layer.cells, np.float32)
+            chosen[tuple(index)] = 1
+            gradient = gradient_of(tf.constant(chosen)).numpy()[0, ..., 0]
+            others = tuple(a for a in range(len(layer.cells)) if a != axis)
+            seen = np.flatnonzero(np.abs(gradient).max(axis=others))
+            found[axis][cell] = (seen[0], seen[-1])
+    # Fields that are cut off by a border are narrower than those inside.
+    widest = [max(b - a for a, b in cells.values()) for cells in found]
+    return [
+        {cell: (a, b) for cell, (a, b) in cells.items() if b - a == most}
+        for cells, most in zip(found, widest, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("size", "name", "cells", "offset", "stride"),
+    [(128, "last", 12, 18.5, 8), (64, "last", 4, 18.5, 8), (128, "conv3", 28, 8.5, 4)],
+)
+def test_keras_ct_network(size, name, cells, offset, stride):
+    model = keras_ct((size, 64, 64), filters=(1, 1, 1, 1))
+    layer = cam_layer(model, name)
+    assert layer.name == {"last": "conv4"}.get(name, name)
+    assert (layer.cells[0], layer.offset[0], layer.stride[0]) == (cells, offset, stride)
+
+
+def test_keras_ct_network_has_the_published_size():
+    assert keras_ct((64, 64, 64)).count_params() == 1_352_897
+
+
+def model_of(*stack, size=(16, 16)):
+    return keras.Sequential([keras.Input((*size, 1)), *stack])
+
+
+@pytest.mark.parametrize(
+    ("stack", "expected"),
+    [
+        ([layers.Conv2D(2, 3, activation="relu", name="a")], "a"),
+        ([layers.Conv2D(2, 3), layers.BatchNormalization(), layers.ReLU(name="a")], "a"),
+        ([layers.Conv2D(2, 3, name="a"), layers.MaxPooling2D(2), layers.BatchNormalization()], "a"),
+        ([layers.Conv2D(2, 3, name="a"), layers.SpatialDropout2D(0.5)], "a"),
+        ([layers.Conv2D(2, 3), layers.ReLU(name="a"), layers.MaxPooling2D(), layers.ReLU()], "a"),
+    ],
+)
+def test_last_is_the_completed_feature_map_before_its_pooling(stack, expected):
+    stack = [layer.from_config(layer.get_config()) for layer in stack]
+    model = model_of(*stack, layers.GlobalAveragePooling2D(), layers.Dense(2))
+    assert cam_layer(model).name == expected
+
+
+def test_last_is_passed_by_every_score():
+    x = inputs = keras.Input((16, 16, 1))
+    x = trunk = layers.Conv2D(2, 3, name="trunk")(x)
+    x = layers.Conv2D(2, 3, name="branch")(x)
+    x = layers.concatenate([layers.GlobalAveragePooling2D()(v) for v in (trunk, x)])
+    assert cam_layer(keras.Model(inputs, layers.Dense(2)(x))).name == "trunk"
+
+
+def test_last_of_parallel_branches_is_refused():
+    x = inputs = keras.Input((16, 16, 1))
+    branches = [layers.GlobalAveragePooling2D()(layers.Conv2D(2, n)(x)) for n in (3, 5)]
+    with pytest.raises(ConfigError, match="every score passes through"):
+        cam_layer(keras.Model(inputs, layers.Dense(2)(layers.concatenate(branches))))
+
+
+def test_squeeze_and_excitation_moves_no_cells():
+    x = inputs = keras.Input((16, 17, 1))
+    x = layers.Conv2D(4, 3, strides=2, padding="same")(x)
+    gate = layers.Reshape((1, 1, 4))(layers.GlobalAveragePooling2D()(x))
+    gate = layers.Conv2D(4, 1, activation="sigmoid")(gate)
+    x = layers.Multiply(name="gated")([x, gate])
+    gated = cam_layer(keras.Model(inputs, layers.Dense(1)(layers.GlobalAveragePooling2D()(x))))
+    plain = cam_layer(model_of(layers.Conv2D(4, 3, strides=2, padding="same"), size=(16, 17)))
+    assert gated.name == "gated"
+    assert (gated.offset, gated.stride, gated.cells) == (plain.offset, plain.stride, plain.cells)
+
+
+@pytest.mark.parametrize("intensity", [Window(0, 1), ZScore(), ImageNet(0, 1), Bands((0, 1, 2))])
+def test_intensity_layers_are_pointwise(intensity):
+    layer = cam_layer(model_of(intensity, layers.Conv2D(1, 3)))
+    assert (layer.offset, layer.stride, layer.receptive_field) == ((1, 1), (1, 1), (3, 3))
+
+
+@pytest.mark.parametrize(
+    ("unknown", "said"),
+    [
+        (layers.UpSampling2D(2, name="odd"), "'odd' (UpSampling2D)"),
+        (layers.Conv2DTranspose(2, 3, name="odd"), "'odd' (Conv2DTranspose)"),
+        (layers.Permute((2, 1, 3), name="odd"), "'odd' (Permute)"),
+        (layers.Lambda(lambda x: x[:, ::-1], name="odd"), "'odd' (Lambda)"),
+        (layers.Softmax(axis=1, name="odd"), "'odd' (Softmax)"),
+    ],
+)
+@pytest.mark.parametrize("target", ["last", "target"])
+def test_unknown_layers_before_the_target_are_refused(unknown, said, target):
+    model = model_of(
+        layers.Conv2D(2, 3), unknown, layers.Conv2D(2, 3, name="target"), layers.Flatten()
+    )
+    with pytest.raises(ConfigError, match=r"Choose a target layer before it") as caught:
+        cam_layer(model, target)
+    assert said in str(caught.value)
+
+
+def test_unknown_layers_behind_the_target_do_no_harm():
+    model = model_of(layers.Conv2D(2, 3, name="target"), layers.UpSampling2D(2), layers.Flatten())
+    assert cam_layer(model, "target").offset == (1, 1)
+
+
+def test_merges_of_different_strides_are_refused():
+    x = inputs = keras.Input((8, 8, 1))
+    left = layers.Conv2D(1, 3, strides=2)(x)
+    right = layers.Conv2D(1, 6)(x)
+    x = layers.Add(name="sum")([left, right])
+    with pytest.raises(ConfigError, match=r"'sum' \(Add\) joins maps .*\(3, 2\), \(3, 1\)"):
+        cam_layer(keras.Model(inputs, x), "sum")
+
+
+def test_channels_first_is_refused():
+    inputs = keras.Input((8, 8, 1))
+    x = layers.Conv2D(1, 3, data_format="channels_first", name="first", padding="same")(inputs)
+    with pytest.raises(ConfigError, match="channels last"):
+        cam_layer(keras.Model(inputs, x), "first")
+
+
+def test_find_layer_walks_nested_models():
+    model = next(network for network in MEASURED if network.__name__ == "nested")(
+        layers.MaxPooling2D
+    )
+    found = model.get_layer("middle").get_layer("inner").get_layer("target")
+    assert find_layer(model, "target") is found
+    assert find_layer(model, "middle/inner/target") is found
+    assert cam_layer(model, "middle").cells == cam_layer(model, "target").cells
+
+
+def test_ambiguous_names_need_a_path():
+    def part(name):
+        stack = [keras.Input((None, None, 1)), layers.Conv2D(1, 3, name="conv")]
+        return keras.Sequential(stack, name=name)
+
+    model = model_of(part("one"), part("two"))
+    with pytest.raises(ConfigError, match=r"\['one/conv', 'two/conv'\]"):
+        find_layer(model, "conv")
+    assert cam_layer(model, "two/conv").name == "two/conv"
+    assert cam_layer(model).name == "two/conv"
+    assert cam_layer(model, "one/conv").offset == (1, 1)
+
+
+def test_missing_collapsed_shared_and_graphless():
+    model = model_of(layers.Conv2D(1, 3), layers.Flatten(name="flat"), layers.Dense(2))
+    with pytest.raises(ConfigError, match=r"received 'nope'\. Choose one of"):
+        cam_layer(model, "nope")
+    with pytest.raises(ConfigError, match="before the spatial axes are lost"):
+        cam_layer(model, "flat")
+    twice = layers.Conv2D(1, 3, padding="same", name="twice")
+    with pytest.raises(ConfigError, match="called 2 times"):
+        cam_layer(model_of(layers.ReLU(), functional_twice(twice)), "twice")
+
+    class Subclassed(keras.Model):
+        pass
+
+    with pytest.raises(ConfigError, match="Rewrite it with the functional API"):
+        cam_layer(Subclassed())
+    with pytest.raises(ConfigError, match="known sizes"):
+        cam_layer(model_of(layers.Conv2D(1, 3), size=(None, 8)))
+
+
+def functional_twice(layer):
+    inputs = keras.Input((16, 16, 1))
+    return keras.Model(inputs, layer(layer(inputs)))
+
+
+def test_same_padding_depends_on_parity():
+    offsets = {
+        size: cam_layer(
+            model_of(layers.Conv2D(1, 3, strides=2, padding="same"), size=(size, 16))
+        ).offset[0]
+        for size in (15, 16)
+    }
+    assert offsets == {15: 0, 16: 1}
+    assert len(set(itertools.chain(offsets.values()))) == 2
