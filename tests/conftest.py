@@ -4,6 +4,15 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from served.fixtures import (  # noqa: F401
+    caller,
+    each_model,
+    pytest_generate_tests,
+    rest_address,
+    server,
+    subject,
+)
+from served.options import pytest_addoption  # noqa: F401
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
