@@ -91,6 +91,26 @@ def test_monochrome1_is_inverted(tmp_path: Path) -> None:
     np.testing.assert_array_equal(volume.data[:, :, 0].T, 4095 - pixels.astype(int))
 
 
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [
+        (None, ("L", "I", "P")),
+        (["L", "F"], ("L", "I", "P")),
+        (["A", "FL"], ("A", "I", "L")),
+        (["R", "H"], ("R", "S", "P")),
+        (["L", "R"], ("L", "I", "P")),
+    ],
+)
+def test_a_radiograph_lies_as_its_patient_orientation_says(
+    tmp_path: Path, codes: list[str] | None, expected: tuple[str, ...]
+) -> None:
+    pixels = np.zeros((3, 4), np.uint16)
+    write_slice(
+        tmp_path / "cr", pixels, (0, 0, 0), SOPClassUID=CR, Modality="CR", PatientOrientation=codes
+    )
+    assert read_volume(tmp_path).orientation == expected
+
+
 def test_a_missing_slice_is_named(tmp_path: Path) -> None:
     write_series(tmp_path, VOXELS)[2].unlink()
     with pytest.raises(InconsistentSeriesError, match=r"5\.000 mm after 7\.50 mm"):

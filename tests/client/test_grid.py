@@ -188,6 +188,12 @@ def test_slices_of_a_2d_model_keep_their_place() -> None:
     [
         ((8, 8, 1), Grid(shape=(4, 4, 4)), None, "Expected a 3-D volume, received a single slice"),
         ((8, 8, 3), Grid(shape=(4, 4)), SliceAggregation.NONE, "single image, received 3 slices"),
+        (
+            (1, 8, 8),
+            Grid(shape=(4, 4)),
+            SliceAggregation.NONE,
+            "along P and L, received one along A and S",
+        ),
     ],
 )
 def test_wrong_kinds_of_scan_are_refused(

@@ -43,7 +43,17 @@ _RADIOGRAPH_SOP_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.1.1",  # DX, for presentation
     "1.2.840.10008.5.1.4.1.1.1.1.1",  # DX, for processing
 }
+_LPS_OF_LETTER = {
+    "L": (1, 0, 0),
+    "R": (-1, 0, 0),
+    "P": (0, 1, 0),
+    "A": (0, -1, 0),
+    "H": (0, 0, 1),
+    "F": (0, 0, -1),
+}
+"""Directions that PatientOrientation names (PS3.3 C.7.6.1.1.1), LPS+."""
 _HEADER_TAGS = [
+    "PatientOrientation",
     "SOPClassUID",
     "Modality",
     "ImageType",
@@ -153,7 +163,7 @@ def _slice(dataset: pydicom.Dataset, path: Path) -> _Slice:
         raise _NoVolumeError("colour or several frames")
     spacing = dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing")
     if radiograph:
-        position, direction = [0, 0, 0], [1, 0, 0, 0, 1, 0]
+        position, direction = [0, 0, 0], _projection_axes(dataset.get("PatientOrientation"))
         spacing = spacing or [1, 1]
     else:
         position = dataset.get("ImagePositionPatient")
@@ -171,6 +181,21 @@ def _slice(dataset: pydicom.Dataset, path: Path) -> _Slice:
         spacing=(row, column),
         thickness=float(dataset.get("SliceThickness", 0) or 0),
     )
+
+
+def _projection_axes(codes: Any) -> list[int]:
+    """Directions of rows and columns of a radiograph, from PatientOrientation.
+
+    Without a usable one, the usual display of a frontal view: columns run to the
+    patient's left, rows to the feet.
+    """
+    letters = [str(code)[:1].upper() for code in codes or []]
+    if len(letters) != 2 or not all(letter in _LPS_OF_LETTER for letter in letters):
+        letters = ["L", "F"]
+    row, column = (_LPS_OF_LETTER[letter] for letter in letters)
+    if any(a and b for a, b in zip(row, column, strict=True)):
+        row, column = _LPS_OF_LETTER["L"], _LPS_OF_LETTER["F"]
+    return [*row, *column]
 
 
 def _ordered(slices: list[_Slice], path: Path) -> tuple[list[_Slice], NDArray[np.float64]]:

@@ -180,11 +180,7 @@ def place(
         maps = [_axis_map(sizes[t], t, spacing[t], grid) for t in range(3)]
     else:
         if slice_aggregation is SliceAggregation.NONE and sizes[0] != 1:
-            raise IncompatibleScanError(
-                f"Expected a single image, received {sizes[0]} slices of "
-                f"{_by(tuple(sizes[1:]))} voxels. Give one image, or ask a model for volumes "
-                "with --model."
-            )
+            raise _not_one_image(volume, grid, sizes)
         through = AxisMap(scan_size=sizes[0], model_size=sizes[0], start=0.0, step=1.0)
         inplane = [_axis_map(sizes[t + 1], t, spacing[t + 1], grid) for t in range(2)]
         maps = [through, *inplane]
@@ -224,6 +220,20 @@ def _cast(data: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
         limits = np.iinfo(dtype)
         data = np.clip(np.rint(data), limits.min, limits.max)
     return np.ascontiguousarray(data, dtype)
+
+
+def _not_one_image(volume: Volume, grid: Grid, sizes: list[int]) -> IncompatibleScanError:
+    if 1 in sizes and grid.axes:
+        stored = zip(volume.orientation, volume.shape, strict=True)
+        return IncompatibleScanError(
+            f"Expected an image along {' and '.join(grid.axes[1:])}, received one along "
+            f"{' and '.join(code for code, size in stored if size > 1)}. Give an image of the "
+            "model's plane, or repair the orientation in the file."
+        )
+    return IncompatibleScanError(
+        f"Expected a single image, received {sizes[0]} slices of {_by(tuple(sizes[1:]))} voxels. "
+        "Give one image, or ask a model for volumes with --model."
+    )
 
 
 def _by(shape: tuple[int, ...]) -> str:
