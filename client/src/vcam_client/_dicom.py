@@ -5,7 +5,7 @@ along the normal, never by InstanceNumber or file name, and their spacing comes
 from positions, not from SliceThickness.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,10 @@ from vcam_client.volume import Volume
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 _SPACING_TOLERANCE = 0.02
-"""Largest deviation of a slice distance from the typical one, as a share of it."""
+"""Largest deviation of a slice distance from the typical one, as a share of it …"""
+_SPACING_TOLERANCE_MM = 0.02
+"""… or in millimetres: positions are often rounded to hundredths."""
+_SAME_POSITION_MM = 1e-3
 _TILT_TOLERANCE_DEG = 0.5
 """Largest angle between the stacking direction and the slice normal."""
 _DIRECTION_TOLERANCE = 1e-3
@@ -87,11 +90,13 @@ class _Slice:
     def normal(self) -> NDArray[np.float64]:
         return np.cross(self.direction[:3], self.direction[3:])
 
-    @property
-    def group(self) -> tuple[Any, ...]:
+    def belongs_with(self, other: "_Slice") -> bool:
         # an empty or shared SeriesInstanceUID must not mix volumes
-        direction = tuple(np.round(self.direction / _DIRECTION_TOLERANCE).astype(int))
-        return (self.series, self.modality, self.shape, direction)
+        return (self.series, self.modality, self.shape) == (
+            other.series,
+            other.modality,
+            other.shape,
+        ) and bool(np.abs(self.direction - other.direction).max() < _DIRECTION_TOLERANCE)
 
 
 def read_dicom(path: Path) -> Volume:
@@ -111,18 +116,22 @@ def read_dicom(path: Path) -> Volume:
             f"Found no CT, MR or radiograph image in {path.name}: {why or 'the folder is empty'}. "
             "Give a DICOM file or a folder with one series."
         )
-    groups: dict[tuple[Any, ...], list[_Slice]] = defaultdict(list)
+    groups: list[list[_Slice]] = []
     for item in slices:
-        groups[item.group].append(item)
+        mates = next((group for group in groups if item.belongs_with(group[0])), None)
+        if mates is None:
+            groups.append([item])
+        else:
+            mates.append(item)
     if len(groups) > 1:
         table = ", ".join(
-            f"{len(g)} × {g[0].modality} {g[0].shape[1]}×{g[0].shape[0]}" for g in groups.values()
+            f"{len(g)} × {g[0].modality} {g[0].shape[1]}×{g[0].shape[0]}" for g in groups
         )
         raise InconsistentSeriesError(
             f"Expected one series in {path.name}, found {len(groups)}: {table}. "
             "Put the files of one series into a folder of their own."
         )
-    ordered, step = _ordered(next(iter(groups.values())), path)
+    ordered, step = _ordered(groups[0], path)
     return _volume(ordered, step, path)
 
 
@@ -205,7 +214,7 @@ def _ordered(slices: list[_Slice], path: Path) -> tuple[list[_Slice], NDArray[np
     follows the normal.
     """
     first = slices[0]
-    if len({s.spacing for s in slices}) > 1:
+    if not all(np.allclose(s.spacing, first.spacing, rtol=1e-4) for s in slices):
         raise InconsistentSeriesError(
             f"The slices of {path.name} have different pixel spacings. "
             "Put slices of one spacing into a folder of their own."
@@ -218,13 +227,15 @@ def _ordered(slices: list[_Slice], path: Path) -> tuple[list[_Slice], NDArray[np
         return ordered, normal * (first.thickness if first.thickness > 0 else 1.0)
     gaps = np.diff(along[order])
     typical = float(np.median(gaps))
-    if (gaps < _SPACING_TOLERANCE * max(typical, 0.01)).any():
-        where = sorted({round(float(along[order][i]), 2) for i in np.flatnonzero(gaps < 0.01)})
+    same = gaps < max(_SPACING_TOLERANCE * typical, _SAME_POSITION_MM)
+    if same.any():
+        where = sorted({round(float(along[order][i]), 2) for i in np.flatnonzero(same)})
         raise InconsistentSeriesError(
             f"Several slices of {path.name} lie at the same position "
             f"({_listed(where)} mm along the normal). Keep one series, phase or time point."
         )
-    uneven = np.flatnonzero(np.abs(gaps - typical) > _SPACING_TOLERANCE * typical)
+    tolerance = max(_SPACING_TOLERANCE * typical, _SPACING_TOLERANCE_MM)
+    uneven = np.flatnonzero(np.abs(gaps - typical) > tolerance)
     if uneven.size:
         odd = [f"{gaps[i]:.3f} mm after {along[order][i]:.2f} mm" for i in uneven]
         raise InconsistentSeriesError(
