@@ -99,7 +99,8 @@ def _strings(value: Any, *, as_bytes: bool) -> Any:
 
 def _short(values: np.ndarray) -> np.ndarray:
     """float64 that print with as few digits as float32 needs: 0.2, not 0.20000000298023224."""
-    exact = values.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        exact = values.astype(np.float64)
     short = exact.copy()
     usual = np.isfinite(exact) & (exact != 0)
     exponents = np.floor(np.log10(np.abs(exact, where=usual, out=np.ones_like(exact))))

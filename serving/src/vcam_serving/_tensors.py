@@ -84,7 +84,7 @@ def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
     """
     kind = _KINDS.get(proto.dtype)
     sizes = tuple(dim.size for dim in proto.tensor_shape.dim)
-    if kind is None or proto.tensor_shape.unknown_rank or any(size < 0 for size in sizes):
+    if kind is None or any(size < 0 for size in sizes):
         raise ValueError("no tensor of a known type and shape")
     count = 1
     for size in sizes:
