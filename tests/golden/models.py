@@ -40,7 +40,7 @@ def recipes() -> dict[str, Recipe]:
 
 
 def _ct() -> Recipe:
-    keras.utils.set_random_seed(1)
+    keras.utils.set_random_seed(15)
     shape = (12, 16, 20)
     model = keras.Sequential(
         [
@@ -70,11 +70,11 @@ def _ct() -> Recipe:
         cam_layers=(cam_layer(model),),
         decision_threshold=0.5,
     )
-    return _recipe(model, spec, "3-D, one logit")
+    return _recipe(_balanced(model), spec, "3-D, one logit")
 
 
 def _mr() -> Recipe:
-    keras.utils.set_random_seed(2)
+    keras.utils.set_random_seed(6)
     shape = (10, 14, 18)
     x = inputs = keras.Input((*shape, 1))
     x = ZScore(padding_value=0.0)(x)
@@ -101,11 +101,11 @@ def _mr() -> Recipe:
         cam_layers=(cam_layer(model),),
         calibration_temperature=1.5,
     )
-    return _recipe(model, spec, "3-D, softmax")
+    return _recipe(_balanced(model), spec, "3-D, softmax")
 
 
 def _radiograph() -> Recipe:
-    keras.utils.set_random_seed(3)
+    keras.utils.set_random_seed(9)
     shape = (24, 20)
     model = keras.Sequential(
         [
@@ -130,11 +130,11 @@ def _radiograph() -> Recipe:
         cam_layers=(cam_layer(model),),
         slice_aggregation=SliceAggregation.NONE,
     )
-    return _recipe(model, spec, "2-D image, softmax")
+    return _recipe(_balanced(model), spec, "2-D image, softmax")
 
 
 def _slices() -> Recipe:
-    keras.utils.set_random_seed(4)
+    keras.utils.set_random_seed(7)
     shape = (14, 18)
     backbone = keras.Sequential(
         [
@@ -165,11 +165,11 @@ def _slices() -> Recipe:
         cam_layers=(cam_layer(model),),
         slice_aggregation=SliceAggregation.MAX,
     )
-    return _recipe(model, spec, "2-D slices of a volume, one logit")
+    return _recipe(_balanced(model), spec, "2-D slices of a volume, one logit")
 
 
 def _regression() -> Recipe:
-    keras.utils.set_random_seed(5)
+    keras.utils.set_random_seed(12)
     shape = (9, 13, 17)
     model = keras.Sequential(
         [
@@ -191,11 +191,11 @@ def _regression() -> Recipe:
         intensity=Intensity(transform="divided by 100"),
         cam_layers=(cam_layer(model),),
     )
-    return _recipe(model, spec, "3-D without anatomy, regression")
+    return _recipe(_balanced(model), spec, "3-D without anatomy, regression")
 
 
 def _findings() -> Recipe:
-    keras.utils.set_random_seed(6)
+    keras.utils.set_random_seed(8)
     shape = (8, 12, 10)
     model = keras.Sequential(
         [
@@ -223,7 +223,7 @@ def _findings() -> Recipe:
         ),
         cam_layers=(cam_layer(model),),
     )
-    return _recipe(model, spec, "3-D, multi-label")
+    return _recipe(_balanced(model), spec, "3-D, multi-label")
 
 
 def _bright() -> Recipe:
@@ -258,6 +258,13 @@ def _bright() -> Recipe:
         description="Its cam marks bright voxels; no training.",
     )
     return _recipe(model, spec, "3-D, one logit, known map")
+
+
+def _balanced(model: keras.Model) -> keras.Model:
+    """Every class for some features and against others, so that no map has one sign."""
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel - kernel.mean(axis=0), bias])
+    return model
 
 
 def _recipe(model: keras.Model, spec: ModelSpec, kind: str) -> Recipe:

@@ -95,7 +95,7 @@ def forward(model: keras.Model, layer: Any, volume: tf.Tensor, *, one_logit: boo
     """
     with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
         with _watched(layer, tape) as captured:
-            output = tf.cast(model(volume, training=False), tf.float32)
+            output = tf.cast(model(tf.convert_to_tensor(volume), training=False), tf.float32)
         if len(captured) != 1:
             raise ConfigError(
                 f"Expected the target layer {layer.name!r} to be called once, it was called "

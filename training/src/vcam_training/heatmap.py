@@ -39,12 +39,14 @@ def heatmap(cam: tf.Tensor, grid: Sequence[int], layer: CamLayer) -> tf.Tensor:
     Returns:
         float32 [B, *grid] in [0, 1]; zero where the cam has nothing positive.
     """
-    positive = tf.nn.relu(cam)
-    axes = list(range(1, len(grid) + 1))
-    result = tf.math.divide_no_nan(positive, tf.reduce_max(positive, axis=axes, keepdims=True))
     letters = string.ascii_lowercase[: len(grid)]
     geometry = zip(grid, layer.cells, layer.offset, layer.stride, strict=True)
-    for letter, (voxels, cells, offset, stride) in zip(letters, geometry, strict=True):
-        matrix = tf.constant(interpolation_matrix(voxels, cells, offset, stride))
-        result = tf.einsum(f"Z{letters},Y{letter}->Z{letters.replace(letter, 'Y')}", result, matrix)
-    return tf.clip_by_value(result, 0.0, 1.0)
+    with tf.name_scope("heatmap"):
+        positive = tf.nn.relu(cam)
+        largest = tf.reduce_max(positive, axis=list(range(1, len(grid) + 1)), keepdims=True)
+        result = tf.math.divide_no_nan(positive, largest)
+        for letter, (voxels, cells, offset, stride) in zip(letters, geometry, strict=True):
+            matrix = tf.constant(interpolation_matrix(voxels, cells, offset, stride))
+            along = letters.replace(letter, "Y")
+            result = tf.einsum(f"Z{letters},Y{letter}->Z{along}", result, matrix)
+        return tf.clip_by_value(result, 0.0, 1.0)
