@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from vcam_client.errors import ContractError, ServableError
@@ -104,7 +105,7 @@ def _check_operations(path: Path) -> None:
     saved = saved_model_pb2.SavedModel()
     try:
         saved.ParseFromString((path / "saved_model.pb").read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, DecodeError) as error:
         raise ServableError(
             f"Expected saved_model.pb in {path.name!r}, received: {error}. Export the model again."
         ) from error
@@ -150,7 +151,8 @@ def _check_signatures(servable: Servable, spec: ModelSpec) -> None:
             ("outputs", outputs, definition.outputs),
         ):
             described = {alias: _shape_of(info) for alias, info in found.items()}
-            if not _fits(wanted, described):
+            fits = described == wanted if kind == "inputs" else _fits(wanted, described)
+            if not fits:
                 raise ServableError(
                     f"Signature {name!r}: expected the {kind} {_words(wanted)}, "
                     f"found {_words(described)}. Export the model with vcam_training.export."
@@ -164,7 +166,7 @@ def _shape_of(info: Any) -> TensorShape:
 
 
 def _fits(wanted: Mapping[str, TensorShape], found: Mapping[str, TensorShape]) -> bool:
-    # Outputs may know less about their shape than the contract says, never other things.
+    # Outputs may say less about their shape than the contract, never other things.
     return set(wanted) == set(found) and all(
         wanted[name].dtype == found[name].dtype
         and len(wanted[name].shape) == len(found[name].shape)
