@@ -92,6 +92,7 @@ def test_the_fill_rule(message: tensor_pb2.TensorProto) -> None:
         proto(types_pb2.DT_FLOAT, (-1,), float_val=[1.0]),
         proto(types_pb2.DT_FLOAT, (2,), tensor_content=b"1234"),
         proto(types_pb2.DT_FLOAT, (1,), tensor_content=b"12345678"),
+        proto(types_pb2.DT_BOOL, (2,), tensor_content=b"\x01\x02"),
         proto(types_pb2.DT_STRING, (2,), tensor_content=b"\x01\x02a"),
         proto(types_pb2.DT_STRING, (1,), tensor_content=b"\xff\xff\xff\xff\xff\xff"),
     ],

@@ -120,6 +120,8 @@ def _from_content(content: bytes, kind: _Kind, count: int) -> np.ndarray:
         return _strings_of(content, count)
     if len(content) != count * kind.array.itemsize:
         raise ValueError(f"{len(content)} bytes for {count} values")
+    if kind.name == "bool" and max(content) > 1:
+        raise ValueError("a truth value other than 0 and 1")
     return np.frombuffer(content, kind.array.newbyteorder("<")).astype(kind.array, copy=False)
 
 
