@@ -58,6 +58,7 @@ def test_values(value: object, data_type: int, expected: np.ndarray) -> None:
         (1.5, INT16, "JSON Value: 1.5 Type: Number is not of expected type: int16"),
         ([1, 2**31], INT16, "JSON Value: 2147483648 Type: Number is not of expected type: int16"),
         (2**24, FLOAT, "Cannot convert JSON value: 16777216 to float without loss of precision."),
+        ([1.5, 10**400], FLOAT, "Cannot convert JSON value: 1000"),
         ([1e39], FLOAT, "Cannot convert JSON value: 1e+39 to float without loss of precision."),
         ([[1], 2], FLOAT, "JSON Value: 2 found at incorrect level: 2 in the JSON DOM. "),
         ([1, [2]], FLOAT, "Encountered list at unexpected level: 1 expected < 1"),
@@ -119,6 +120,11 @@ def test_refused_requests(body: bytes, inputs: dict[str, SimpleNamespace], text:
 def test_nesting_without_end_is_refused() -> None:
     with pytest.raises(StatusError, match="JSON Parse error"):
         read(b'{"inputs": ' + b"[" * 100_000)
+
+
+def test_numbers_without_end_are_refused() -> None:
+    with pytest.raises(StatusError, match="JSON Parse error"):
+        read(b'{"inputs": [' + b"9" * 5000 + b"]}")
 
 
 def test_long_values_are_not_quoted_whole() -> None:

@@ -90,8 +90,8 @@ def _parse(body: bytes) -> dict[str, Any]:
         raise invalid_argument(
             f"JSON Parse error: {reason} at offset: {_offset(text, error.pos)}"
         ) from error
-    except RecursionError as error:
-        raise invalid_argument("JSON Parse error: nested too deeply at offset: 0") from error
+    except (RecursionError, ValueError) as error:  # nested too deeply, a number too long
+        raise invalid_argument(f"JSON Parse error: {error} at offset: 0") from error
     if not isinstance(document, dict):
         raise _wrong(document, "Is not object")
     return document

@@ -3,8 +3,9 @@
 import base64
 import binascii
 import json
+import math
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import grpc
@@ -45,8 +46,11 @@ def read_tensor(value: Any, data_type: int) -> np.ndarray:
         StatusError: ragged lists, or a value that the type can't hold.
     """
     shape = _shape(value)
-    leaves: list[Any] = []
-    _fill(value, 0, shape, data_type, leaves)
+    leaves = _flattened(value, shape)
+    if not _all_fit(leaves, data_type):
+        # Value by value: slow, and finds the one to complain about.
+        leaves = []
+        _fill(value, 0, shape, data_type, leaves)
     wide = _INTEGERS.get(data_type, np.float64 if data_type in _FLOATS else array_dtype(data_type))
     # Narrow integers travel in 32 bits and are cut, as in TensorFlow's int_val.
     return np.array(leaves, dtype=wide).astype(array_dtype(data_type)).reshape(shape)
@@ -77,6 +81,16 @@ def _shape(value: Any) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+def _flattened(value: Any, shape: tuple[int, ...]) -> list[Any]:
+    """The leaves of lists that have this shape throughout; nothing when they don't."""
+    items = [value]
+    for size in shape:
+        if set(map(type, items)) != {list} or set(map(len, items)) != {size}:
+            return []
+        items = list(chain.from_iterable(items))
+    return items
+
+
 def _fill(
     value: Any, level: int, shape: tuple[int, ...], data_type: int, leaves: list[Any]
 ) -> None:
@@ -96,22 +110,23 @@ def _fill(
             f"Encountered list at unexpected size: {len(value)} at level: {level} "
             f"expected size: {shape[level]}"
         )
-    if level == rank - 1 and _all_fit(value, data_type):
-        leaves.extend(value)
-        return
     for item in value:
         _fill(item, level + 1, shape, data_type, leaves)
 
 
-def _all_fit(row: list[Any], data_type: int) -> bool:
-    """Whether a row surely needs no look at each of its values."""
-    types = set(map(type, row))
+def _all_fit(leaves: list[Any], data_type: int) -> bool:
+    """Whether they surely need no look at each of them."""
+    types = set(map(type, leaves))
     if data_type in _INTEGERS and types == {int}:
         bounds = np.iinfo(_INTEGERS[data_type])
-        return bounds.min <= min(row) and max(row) <= bounds.max
-    if data_type in _FLOATS and types == {float}:
-        values = np.array(row)
-        return bool(np.all(~np.isfinite(values) | (abs(values) <= _largest(data_type))))
+        return bounds.min <= min(leaves) and max(leaves) <= bounds.max
+    if data_type in _FLOATS and types and types <= {int, float}:
+        try:
+            values = np.array(leaves, np.float64)
+        except OverflowError:
+            return False
+        limit = _largest(data_type) if types == {float} else _largest_integer(data_type)
+        return bool(np.all(~np.isfinite(values) | (abs(values) <= limit)))
     return False
 
 
@@ -144,20 +159,22 @@ def _leaf(value: Any, data_type: int) -> Any:
 
 
 def _decimal(value: float, data_type: int) -> float:
-    number = float(value)
-    limit = _largest(data_type)
-    if isinstance(value, int):
-        limit = 2 ** (np.finfo(_FLOATS[data_type]).nmant + 1) - 1
-    if np.isfinite(number) and abs(value) > limit:
+    limit = _largest_integer(data_type) if isinstance(value, int) else _largest(data_type)
+    if abs(value) > limit and abs(value) != math.inf:
         raise invalid_argument(
             f"Cannot convert JSON value: {quote(value)} to {type_name(data_type)} "
             "without loss of precision."
         )
-    return number
+    return float(value)
 
 
 def _largest(data_type: int) -> float:
     return float(np.finfo(_FLOATS[data_type]).max)
+
+
+def _largest_integer(data_type: int) -> int:
+    """The largest that is exact, as are all below it."""
+    return int(2 ** (np.finfo(_FLOATS[data_type]).nmant + 1) - 1)
 
 
 def _decode_base64(value: dict[str, Any]) -> bytes:
