@@ -100,7 +100,7 @@ def test_outputs_must_equal_the_expected(ct, signature, output):
 def test_nothing_but_numbers_will_do(ct):
     one, examples = ct
     nan = bent(examples, "scores", "scores", lambda values: values * np.nan)
-    with pytest.raises(ServableError, match="'scores' is nan off"):
+    with pytest.raises(ServableError, match="'scores' is inf off"):
         verify(one.path, one.spec, nan)
     short = bent(examples, "scores", "scores", lambda values: values[:, :1])
     with pytest.raises(ServableError, match=r"expected 'scores' of shape \(1, 1\), received"):
@@ -108,6 +108,42 @@ def test_nothing_but_numbers_will_do(ct):
     other = bent(examples, "gradcam", "class_index", lambda values: 1 - values)
     with pytest.raises(ServableError, match="'class_index' is"):
         verify(one.path, one.spec, other)
+
+
+def test_large_values_are_compared_relatively(ct, monkeypatch):
+    """float32 can't hold a regression's 300.0 to within 1e-5."""
+    one, examples = ct
+    run = Servable.run
+
+    def thousandfold(servable, signature, inputs, outputs=None):
+        answer = run(servable, signature, inputs, outputs)
+        if signature == "scores":
+            answer["scores"] = answer["scores"] * 1000 + 0.005
+        return answer
+
+    monkeypatch.setattr(Servable, "run", thousandfold)
+    verify(one.path, one.spec, bent(examples, "scores", "scores", lambda v: v * 1000 + 0.001))
+    with pytest.raises(ServableError, match=r"'scores' is .* off"):
+        verify(one.path, one.spec, bent(examples, "scores", "scores", lambda v: v * 1000 + 0.1))
+
+
+def test_rounding_of_a_map_with_little_positive_evidence_is_no_difference(ct, monkeypatch):
+    one, examples = ct
+    (volume,) = {id(e.inputs["volume"]): e.inputs["volume"] for e in examples}.values()
+    cam = np.full((3, *one.spec.default_layer.cells), -1.0, np.float32)
+    cam[:, 0, 0, 0] = 1e-6
+    run = Servable.run
+
+    def faint(servable, signature, inputs, outputs=None):
+        answer = run(servable, signature, inputs, outputs)
+        if signature == "serving_default" and inputs["volume"].ndim > 1:
+            answer["cam"] = cam[: len(inputs["volume"])]
+        return answer
+
+    monkeypatch.setattr(Servable, "run", faint)
+    examples = bent(examples, "serving_default", "cam", lambda _: cam)
+    verify(one.path, one.spec, bent(examples, "serving_default", "heatmap", lambda v: v + 0.5))
+    assert volume.dtype == np.int16
 
 
 def test_a_batch_of_one_is_checked_by_itself(ct):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from keras.src.applications import convnext, inception_resnet_v2
 from training_networks import MEASURED, keras_ct
 
 from vcam_client.errors import ConfigError
@@ -95,6 +96,34 @@ def test_keras_ct_network(size, name, cells, offset, stride):
 
 def test_keras_ct_network_has_the_published_size():
     assert keras_ct((64, 64, 64)).count_params() == 1_352_897
+
+
+@pytest.mark.parametrize(
+    ("network", "size", "target"),
+    [
+        (keras.applications.MobileNet, 315, "conv_pw_13_relu"),
+        (keras.applications.ResNet50, 483, "conv5_block3_out"),
+        (keras.applications.InceptionV3, 1311, "mixed10"),
+    ],
+)
+def test_published_receptive_fields(network, size, target):
+    """Araujo, Norris and Sim, Computing Receptive Fields …, Distill 2019: their table."""
+    backbone = network(weights=None, include_top=False, input_shape=(None, None, 3))
+    inputs = keras.Input((224, 224, 1))
+    features = backbone(ImageNet(0, 1)(inputs))
+    model = keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(features)))
+    layer = cam_layer(model)
+    assert layer.name == target
+    assert layer.receptive_field == (size, size)
+    assert layer.stride == (32, 32)
+
+
+def test_layers_of_keras_applications_are_known():
+    scaled = model_of(layers.Conv2D(2, 3), convnext.LayerScale(1.0, 2), size=(8, 8))
+    assert cam_layer(scaled).offset == (1, 1)
+    x = inputs = keras.Input((8, 8, 1))
+    x = inception_resnet_v2.CustomScaleLayer(0.1, name="sum")([x, layers.Conv2D(1, 1)(x)])
+    assert cam_layer(keras.Model(inputs, x)).name == "sum"
 
 
 def model_of(*stack, size=(16, 16)):

@@ -128,9 +128,19 @@ _MERGE_OPS = frozenset(
 )
 
 
+# Layers that keras.applications define for themselves (ConvNeXt, InceptionResNetV2).
+_OF_APPLICATIONS = {
+    "LayerScale": Role.POINTWISE,
+    "StochasticDepth": Role.POINTWISE,
+    "CustomScaleLayer": Role.MERGE,
+}
+
+
 def role_of(operation: Any) -> Role:
     """The role of a layer or operation on a feature map with channels last."""
     kind = type(operation)
+    if kind.__module__.startswith("keras.src.applications."):
+        return _OF_APPLICATIONS.get(kind.__name__, Role.UNKNOWN)
     if kind.__module__.startswith("keras.src.ops."):
         if kind.__name__ in _MERGE_OPS:
             return Role.MERGE
