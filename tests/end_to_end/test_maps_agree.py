@@ -1,5 +1,6 @@
 """The client's map and the graph's are the same map."""
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,7 +45,7 @@ def test_on_the_model_s_own_grid_the_client_s_heatmap_is_the_served_one(
     tensor = placement.to_model(volume.data, model.spec.intensity.dtype)
     np.testing.assert_array_equal(tensor, volume.data.transpose(2, 1, 0))  # nothing resampled
     batch = tensor[None, ..., None] if model.spec.grid.ndim == 3 else tensor[..., None]
-    with GrpcTransport(server.address, 60) as transport, Client(server.address) as client:
+    with closing(GrpcTransport(server.address, 60)) as transport, Client(server.address) as client:
         served = transport.predict(name, None, "serving_default", {"volume": batch})
         prediction = client.predict(volume, model=name)
     np.testing.assert_allclose(prediction.scores, served.outputs["scores"][0], atol=1e-6)

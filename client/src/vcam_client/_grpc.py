@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import grpc
@@ -38,7 +37,7 @@ class Answer:
 
 
 class GrpcTransport:
-    """One channel to one address. Use it as a context manager, or close it."""
+    """One channel to one address, until it is closed."""
 
     def __init__(self, address: str, timeout: float) -> None:
         self.address = address
@@ -89,17 +88,6 @@ class GrpcTransport:
     def close(self) -> None:
         """Closes the channel."""
         self._channel.close()
-
-    def __enter__(self) -> "GrpcTransport":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _error(
         self, error: grpc.RpcError, model: str, version: int | None, signature: str
