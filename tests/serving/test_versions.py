@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from served.calls import Caller, request
 from served.publishing import publish_copy, publish_corrupt
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
+from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 from vcam_client.errors import DeadlineExceededError, ServableError
 from vcam_serving import EmbeddedServer
@@ -104,7 +106,26 @@ def test_a_new_version_replaces_the_old_without_a_failed_call(
             client.join()
     assert not failed
     assert set(answered) == {1, 2}
+    assert list(states(caller)) == [2, 1]  # the newest first
     assert errors(caller) == {2: (0, ""), 1: (0, "")}
+
+
+def test_a_version_in_use_is_closed_after_its_last_call(tmp_path: Path, bright: Path) -> None:
+    one, two = publish_copy(bright, tmp_path, 1), publish_copy(bright, tmp_path, 2)
+    key = {"key": np.array([b"model_spec"], object)}
+    models = Models()
+    models.update("m", {1: one})
+    with models.use(ModelSpec(name="m")) as (version, servable):
+        models.update("m", {1: one, 2: two})
+        assert version == 1
+        assert [s.state for s in models.statuses("m")] == [State.AVAILABLE, State.UNLOADING]
+        with models.use(ModelSpec(name="m")) as (newest, _):
+            assert newest == 2
+        assert servable.run("spec", key)["model_spec"].shape == (1,)
+    assert [s.state for s in models.statuses("m")] == [State.AVAILABLE, State.END]
+    with pytest.raises(tf.errors.CancelledError):
+        servable.run("spec", key)
+    models.close()
 
 
 def test_without_the_newest_the_older_serves_again(
