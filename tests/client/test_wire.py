@@ -44,6 +44,25 @@ def test_one_value_stands_for_all() -> None:
     np.testing.assert_array_equal(read, np.full((2, 3), 7.0))
 
 
+@pytest.mark.parametrize("texts", [[b"{}"], [b"", b"a" * 300, b"\xff\x80"], []])
+def test_strings_in_tensor_content_are_read(texts: list[bytes]) -> None:
+    from vcam_serving._tensors import encode
+
+    packed = encode(np.array(texts, object), as_content=True)
+    ours = pb.TensorProto.FromString(packed.SerializeToString())
+    assert not ours.string_val
+    assert _wire.from_tensor(ours, "x").tolist() == texts
+
+
+@pytest.mark.parametrize("content", [b"\x05abc", b"\xff\xff\xff\xff\xff\xff", b"\x01ab"])
+def test_broken_strings_are_refused(content: bytes) -> None:
+    proto = _wire.to_string_tensor([b""])
+    proto.ClearField("string_val")
+    proto.tensor_content = content
+    with pytest.raises(ContractError, match="states shape"):
+        _wire.from_tensor(proto, "x")
+
+
 @pytest.mark.parametrize("cut", [1, 4])
 def test_a_wrong_number_of_bytes_is_refused(cut: int) -> None:
     proto = _wire.to_tensor(np.zeros((2, 3), np.float32))

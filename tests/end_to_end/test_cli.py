@@ -13,7 +13,7 @@ import pytest
 from client.dicom_files import CR, write_series, write_slice
 
 if TYPE_CHECKING:
-    from vcam_serving import EmbeddedServer
+    from served.server import ServerUnderTest
 
 VCAM_CLIENT = Path(sys.executable).with_name("vcam-client")
 NOBODY = "127.0.0.1:1"
@@ -42,7 +42,7 @@ def scan(tmp_path: Path) -> Path:
 
 
 def test_predict_prints_percentages_and_evidence_and_names_its_files(
-    scan: Path, server: "EmbeddedServer"
+    scan: Path, server: "ServerUnderTest"
 ) -> None:
     done = vcam_client(
         "predict", scan.name, "--model", "ct", cwd=scan.parent, server=server.address
@@ -62,7 +62,7 @@ def test_predict_prints_percentages_and_evidence_and_names_its_files(
 
 @pytest.mark.parametrize("model", ["slices", "regression", "findings", "mr"])
 def test_predict_answers_for_every_kind_of_volume_model(
-    scan: Path, server: "EmbeddedServer", model: str, tmp_path: Path
+    scan: Path, server: "ServerUnderTest", model: str, tmp_path: Path
 ) -> None:
     done = vcam_client(
         "predict", scan.name, "--model", model, "--out", "out", cwd=tmp_path, server=server.address
@@ -74,7 +74,7 @@ def test_predict_answers_for_every_kind_of_volume_model(
 
 
 def test_predict_reads_a_dicom_series_and_a_radiograph(
-    server: "EmbeddedServer", tmp_path: Path
+    server: "ServerUnderTest", tmp_path: Path
 ) -> None:
     voxels = np.random.default_rng(0).integers(-1000, 400, (9, 20, 24)).astype(np.int16)
     write_series(tmp_path / "series", voxels)
@@ -90,7 +90,7 @@ def test_predict_reads_a_dicom_series_and_a_radiograph(
     assert nib.load(tmp_path / "cr_heatmap.nii.gz").shape == (36, 40, 1)
 
 
-def test_info_shows_the_served_spec(server: "EmbeddedServer", tmp_path: Path) -> None:
+def test_info_shows_the_served_spec(server: "ServerUnderTest", tmp_path: Path) -> None:
     done = vcam_client("info", "--model", "ct", cwd=tmp_path, server=server.address)
     assert done.returncode == 0, done.stderr
     for text in ("normal, abnormal", "12×16×20", "int16 HU", "cells"):
@@ -157,7 +157,7 @@ def test_bad_input_gives_one_message_and_leaves_nothing(
     down: bool,
     message: str,
     next_step: str,
-    server: "EmbeddedServer",
+    server: "ServerUnderTest",
     tmp_path: Path,
 ) -> None:
     path = make_bad_input(kind, tmp_path)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
-    from vcam_serving import EmbeddedServer
+    from served.server import ServerUnderTest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -70,7 +70,7 @@ def lonely_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_client_installs_alone_and_predicts(
-    lonely_python: Path, server: "EmbeddedServer", tmp_path: Path
+    lonely_python: Path, server: "ServerUnderTest", tmp_path: Path
 ) -> None:
     installed = subprocess.run(
         [lonely_python, "-m", "pip", "list", "--format=freeze"],

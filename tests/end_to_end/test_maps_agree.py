@@ -11,8 +11,7 @@ from vcam_client._grpc import GrpcTransport
 
 if TYPE_CHECKING:
     from golden import Golden
-
-    from vcam_serving import EmbeddedServer
+    from served.server import ServerUnderTest
 
 
 def volume_on_grid(golden: "Golden", seed: int) -> Volume:
@@ -37,7 +36,7 @@ def volume_on_grid(golden: "Golden", seed: int) -> Volume:
 @pytest.mark.parametrize("name", ["ct", "mr", "radiograph", "regression", "findings", "bright"])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_on_the_model_s_own_grid_the_client_s_heatmap_is_the_served_one(
-    name: str, seed: int, golden: "dict[str, Golden]", server: "EmbeddedServer"
+    name: str, seed: int, golden: "dict[str, Golden]", server: "ServerUnderTest"
 ) -> None:
     model = golden[name]
     volume = volume_on_grid(model, seed)

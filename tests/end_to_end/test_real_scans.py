@@ -15,8 +15,7 @@ from vcam_client.errors import InconsistentSeriesError
 
 if TYPE_CHECKING:
     from golden import Golden
-
-    from vcam_serving import EmbeddedServer
+    from served.server import ServerUnderTest
 
 pytestmark = needs_data
 
@@ -36,7 +35,7 @@ def test_there_are_real_scans_of_both_kinds() -> None:
 
 
 def test_the_heatmap_has_the_scan_s_shape_and_affine(
-    scan: Path, server: "EmbeddedServer", tmp_path: Path
+    scan: Path, server: "ServerUnderTest", tmp_path: Path
 ) -> None:
     with Client(server.address) as client:
         files = client.predict(scan, model="ct").write(tmp_path)
@@ -73,7 +72,7 @@ def planted(volume: Volume, placement: Placement, model_index: np.ndarray) -> Vo
 
 @pytest.mark.parametrize("at", [(0.0, 0.3, 0.7), (0.5, 0.5, 0.5), (1.0, 0.62, 0.25)])
 def test_a_planted_blob_comes_back_within_half_a_cell(
-    scan: Path, at: tuple[float, ...], server: "EmbeddedServer", golden: "dict[str, Golden]"
+    scan: Path, at: tuple[float, ...], server: "ServerUnderTest", golden: "dict[str, Golden]"
 ) -> None:
     bright = golden["bright"]
     volume = read_volume(scan)
@@ -103,7 +102,7 @@ def test_a_planted_blob_comes_back_within_half_a_cell(
 
 
 def test_every_storage_order_gives_the_same_answer(
-    server: "EmbeddedServer", tmp_path: Path
+    server: "ServerUnderTest", tmp_path: Path
 ) -> None:
     source = nib.load(ROOT / "nifti" / "ct_thorax_heart_1p5mm_LPS.nii.gz")
     with Client(server.address) as client:

@@ -56,7 +56,9 @@ def from_tensor(proto: pb.TensorProto, name: str) -> NDArray[Any]:
     """
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     if proto.dtype == pb.DT_STRING:
-        values: NDArray[Any] = np.array(list(proto.string_val), object)
+        packed = proto.tensor_content
+        strings = _unpack_strings(packed, name, shape) if packed else list(proto.string_val)
+        values: NDArray[Any] = np.array(strings, object)
     elif proto.dtype in _DTYPE_OF:
         dtype = np.dtype(_DTYPE_OF[proto.dtype])
         if proto.tensor_content:
@@ -76,6 +78,29 @@ def from_tensor(proto: pb.TensorProto, name: str) -> NDArray[Any]:
     if values.size != int(np.prod(shape)):
         raise _wrong_count(name, shape, f"{values.size} values")
     return values.reshape(shape)
+
+
+def _unpack_strings(content: bytes, name: str, shape: tuple[int, ...]) -> list[bytes]:
+    """Byte strings in `tensor_content`: all lengths as varints, then all bytes.
+
+    Source: `EncodeStringList` in TensorFlow's tensor_coding.cc.
+    """
+    lengths, at = [], 0
+    for _ in range(int(np.prod(shape))):
+        length = shift = 0
+        while True:
+            if at == len(content) or shift > 28:  # lengths are 32-bit varints
+                raise _wrong_count(name, shape, "broken lengths of strings")
+            byte, at = content[at], at + 1
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        lengths.append(length)
+    if at + sum(lengths) != len(content):
+        raise _wrong_count(name, shape, f"{len(content) - at} bytes of strings")
+    ends = at + np.cumsum(lengths)
+    return [content[end - length : end] for end, length in zip(ends, lengths, strict=True)]
 
 
 def _shape(shape: tuple[int, ...]) -> pb.TensorShapeProto:
