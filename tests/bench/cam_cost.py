@@ -65,16 +65,18 @@ def _row(model: keras.Model, layer: str, base: Path) -> dict:
 
 
 def _compare(ours: Callable[[], None], peer: Callable[[], None]) -> tuple[float, float]:
-    """Median of the ratios of alternating runs, and the median seconds of ours."""
+    """Median ratio of alternating runs, and the median seconds of ours.
+
+    Each ratio is of two runs each, ours – peer – peer – ours, so that whatever else
+    the machine begins or ends to do meets both.
+    """
     for warm in (ours, peer) * 2:
         warm()
     ratios, seconds = [], []
-    for pair in range(PAIRS):
-        # Whoever runs second finds warmer caches: take turns.
-        first, second = (ours, peer) if pair % 2 else (peer, ours)
-        took = {first: _seconds(first), second: _seconds(second)}
-        ratios.append(took[ours] / took[peer])
-        seconds.append(took[ours])
+    for _ in range(PAIRS):
+        first, second, third, fourth = map(_seconds, (ours, peer, peer, ours))
+        ratios.append((first + fourth) / (second + third))
+        seconds.append((first + fourth) / 2)
     return statistics.median(ratios), statistics.median(seconds)
 
 
