@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 
 from vcam_client.errors import ServableError
+from vcam_serving._difference import TOLERANCE
 from vcam_serving.session import Servable
-from vcam_serving.verify import SPEC_FILE, TOLERANCE, Example, verify
+from vcam_serving.verify import SPEC_FILE, Example, verify
 from vcam_training.signatures import ServingModel
 
 

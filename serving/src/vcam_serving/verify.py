@@ -16,6 +16,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from vcam_client.errors import ContractError, ServableError
 from vcam_client.spec import ModelSpec
+from vcam_serving._difference import difference
 from vcam_serving._function_graph import unchecked_inputs
 from vcam_serving.session import DEFAULT_SIGNATURE, Servable
 
@@ -24,12 +25,6 @@ SPEC_FILE = Path("assets.extra") / "model_spec.json"
 
 SPEC_SIGNATURE = "spec"
 SPEC_KEY = b"model_spec"
-
-TOLERANCE = 1e-5
-"""Largest difference from the expected outputs: absolute for scores up to 1,
-relative for larger values and to the largest cell for maps."""
-
-_TINY = 1e-30  # keeps divisions by the largest cell finite
 
 _PYTHON_OPS = ("PyFunc", "PyFuncStateless", "EagerPyFunc", "NumpyFunction", "PyCall")
 _INIT_OP = "__saved_model_init_op"
@@ -241,46 +236,13 @@ def _check_example(servable: Servable, example: Example) -> None:
         expected = {name: np.asarray(value)[:count] for name, value in example.outputs.items()}
         received = _run(servable, example.signature, inputs)
         for name in expected:
-            problem = _difference(name, expected, received)
+            problem = difference(name, expected, received)
             if problem:
                 raise ServableError(
                     f"Signature {example.signature!r}, batch of {count}: {problem}. The exported "
                     "graph doesn't compute what the model does; don't publish it. Look for "
                     "layers that behave differently in a graph, or for state beside variables."
                 )
-
-
-def _difference(
-    name: str, expected: Mapping[str, np.ndarray], received: Mapping[str, np.ndarray]
-) -> str | None:
-    wanted, found = expected[name], received[name]
-    if found.shape != wanted.shape:
-        return f"expected {name!r} of shape {wanted.shape}, received {found.shape}"
-    if wanted.dtype.kind != "f":
-        return None if np.array_equal(wanted, found) else f"{name!r} is {found}, not {wanted}"
-    if not wanted.size:
-        return None
-    # A non-finite value is as far off as can be: NaN would win no comparison.
-    off = np.nan_to_num(np.abs(found.astype(np.float64) - wanted), nan=np.inf)
-    excess = off / (TOLERANCE * _scale(name, expected))
-    if excess.max() <= 1:
-        return None
-    worst = np.unravel_index(excess.argmax(), excess.shape)
-    return f"{name!r} is {off[worst]:.3g} off, {excess[worst]:.3g} times what is allowed"
-
-
-def _scale(name: str, expected: Mapping[str, np.ndarray]) -> np.ndarray:
-    """What `TOLERANCE` is relative to, of a shape that broadcasts to the output."""
-    values = np.abs(expected[name])
-    if name == "cam":
-        return np.maximum(values.max(), _TINY)
-    if name == "heatmap" and "cam" in expected:
-        # Dividing by the largest positive cell magnifies the cam's own rounding.
-        cells = tuple(range(1, expected["cam"].ndim))
-        largest = np.abs(expected["cam"]).max(axis=cells, keepdims=True)
-        positive = np.maximum(expected["cam"].max(axis=cells, keepdims=True), _TINY)
-        return np.maximum(largest / positive, 1)
-    return np.maximum(values.max(), 1)
 
 
 def _run(
