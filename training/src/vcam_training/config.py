@@ -1,0 +1,221 @@
+"""Experiment configs: frozen dataclasses, one small module each in `configs/`.
+
+A config module has `config()` and `tiny()`, both without arguments, and a docstring
+with its launch command, expected result and tiny mode. `--set key=value` changes
+one value: `epochs=4`, `data.seed=1`, `model=keras_ct`, `model.filters=8,16`.
+"""
+
+import importlib
+import importlib.util
+import pkgutil
+import types
+import typing
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vcam_client.errors import ConfigError
+from vcam_client.spec import ExplainDefault
+from vcam_training import configs
+from vcam_training.data.sources import SOURCES, CtPhantomSource, SolidsSource
+from vcam_training.models import NETWORKS, KerasCt, SmallCnn3d
+
+KINDS: dict[str, dict[str, type]] = {"data": SOURCES, "model": NETWORKS}
+"""Names that a config uses for its data sets and networks."""
+AUGMENTATIONS = ("none", "cube", "chest")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One experiment.
+
+    Attributes:
+        name: of the experiment and, unless export is told otherwise, of the model.
+        description, intended_use: for the model spec.
+        data: what is learned from.
+        model: the network.
+        explain_default: TOP_CLASS (one logit for each label) or POSITIVE_CLASS (one
+            logit; the last of two labels is the positive one).
+        augmentation: "none"; "cube": the 48 symmetries of a cube; "chest": mirrored
+            left to right, shifted by up to `shift` voxels and padded.
+        shift: voxels, for "chest".
+        epochs, batch_size: of training.
+        learning_rate: its peak; it warms up over half an epoch, then falls as a
+            cosine to 0.
+        seed: of initial weights, order and augmentation.
+    """
+
+    name: str
+    description: str = ""
+    intended_use: str = ""
+    data: SolidsSource | CtPhantomSource
+    model: SmallCnn3d | KerasCt
+    explain_default: ExplainDefault = ExplainDefault.TOP_CLASS
+    augmentation: str = "none"
+    shift: int = 0
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.augmentation not in AUGMENTATIONS:
+            raise ConfigError(
+                f"Expected an augmentation out of {AUGMENTATIONS}, received "
+                f"{self.augmentation!r}. Set augmentation."
+            )
+        if min(self.epochs, self.batch_size) < 1 or not self.learning_rate > 0 or self.shift < 0:
+            raise ConfigError(
+                "Expected positive epochs, batch_size and learning_rate, received "
+                f"{self.epochs}, {self.batch_size} and {self.learning_rate}."
+            )
+        shape = self.data.grid.shape
+        if self.augmentation == "cube" and len(set(shape)) != 1:
+            raise ConfigError(
+                f"Expected a cube for augmentation=cube, received a grid of {shape}. "
+                "Set augmentation=none or a cubic grid."
+            )
+
+    @property
+    def outputs(self) -> int:
+        """Logits of the network."""
+        one_logit = self.explain_default is ExplainDefault.POSITIVE_CLASS
+        return 1 if one_logit else len(self.data.labels)
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """Plain values, with the kind of the data set and the network."""
+        values = asdict(self)
+        for field, kinds in KINDS.items():
+            names = {kind: name for name, kind in kinds.items()}
+            values[field] = {"kind": names[type(getattr(self, field))], **values[field]}
+        values["explain_default"] = self.explain_default.name
+        return values
+
+    @classmethod
+    def from_json_dict(cls, values: dict[str, Any]) -> "Config":
+        """The config that `to_json_dict` wrote.
+
+        Raises:
+            ConfigError: something is missing or unknown.
+        """
+        values = dict(values)
+        try:
+            for field, kinds in KINDS.items():
+                inner = dict(values[field])
+                kind = kinds[inner.pop("kind")]
+                values[field] = kind(**{k: _tuples(v) for k, v in inner.items()})
+            values["explain_default"] = ExplainDefault[values["explain_default"]]
+            return cls(**values)
+        except (KeyError, TypeError) as error:
+            raise ConfigError(
+                f"Expected a config of this version of vcam, received one with a wrong or missing "
+                f"part ({error}). Train again with this version."
+            ) from error
+
+
+def names() -> tuple[str, ...]:
+    """The configs that come with vcam."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(configs.__path__)))
+
+
+def load(name: str, *, tiny: bool = False) -> Config:
+    """The config of that name, or of a Python file with `config()` and `tiny()`.
+
+    Raises:
+        ConfigError: there is no such config, or the file is none.
+    """
+    module = _module(name)
+    maker = getattr(module, "tiny" if tiny else "config", None)
+    if maker is None:
+        raise ConfigError(
+            f"Expected functions config() and tiny() in {name!r}, found no "
+            f"{'tiny' if tiny else 'config'}(). See the configs of vcam for examples."
+        )
+    made = maker()
+    if not isinstance(made, Config):
+        raise ConfigError(f"Expected a Config from {name!r}, received a {type(made).__name__}.")
+    return made
+
+
+def override(config: Config, settings: typing.Iterable[str]) -> Config:
+    """A config with some values changed.
+
+    Args:
+        config: stays as it is.
+        settings: "key=value", dots for parts of data and model, commas in tuples.
+
+    Raises:
+        ConfigError: no such key, or a value that does not fit.
+    """
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"Expected --set key=value, received {setting!r}.")
+        config = _with(config, key.strip(), text.strip(), key.strip())
+    return config
+
+
+def _with(part: Any, key: str, text: str, full_key: str) -> Any:
+    head, _, rest = key.partition(".")
+    known = [field.name for field in fields(part)]
+    if head not in known:
+        raise ConfigError(
+            f"There is no setting {full_key!r}. Choose one of {', '.join(known)}; "
+            "data.… and model.… have parts of their own."
+        )
+    if rest:
+        inner = getattr(part, head)
+        if not is_dataclass(inner):
+            raise ConfigError(f"{head!r} has no parts; set {head}=value.")
+        return replace(part, **{head: _with(inner, rest, text, full_key)})
+    hint = typing.get_type_hints(type(part))[head]
+    return replace(part, **{head: _parse(hint, text, head, full_key)})
+
+
+def _parse(hint: Any, text: str, field: str, key: str) -> Any:
+    if field in KINDS and isinstance(hint, types.UnionType):
+        if text not in KINDS[field]:
+            raise ConfigError(
+                f"Expected {key} to be one of {', '.join(KINDS[field])}, received {text!r}."
+            )
+        return KINDS[field][text]()
+    try:
+        if typing.get_origin(hint) is tuple:
+            return _parse_tuple(typing.get_args(hint), text)
+        if hint is bool:
+            return {"true": True, "false": False}[text.lower()]
+        if hint is ExplainDefault:
+            return ExplainDefault[text]
+        return hint(text)
+    except (KeyError, ValueError) as error:
+        name = getattr(hint, "__name__", str(hint))
+        raise ConfigError(
+            f"Expected {key} to be a value of type {name}, received {text!r}."
+        ) from error
+
+
+def _parse_tuple(hints: tuple[Any, ...], text: str) -> tuple[Any, ...]:
+    parts = [part for part in text.split(",") if part]
+    if hints[-1] is not Ellipsis and len(parts) != len(hints):
+        raise ValueError(f"expected {len(hints)} values")
+    return tuple(hints[0](part) for part in parts)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _module(name: str) -> types.ModuleType:
+    plain = name.replace("-", "_")
+    if plain in names():
+        return importlib.import_module(f"{configs.__name__}.{plain}")
+    path = Path(name)
+    spec = importlib.util.spec_from_file_location(path.stem, path) if path.is_file() else None
+    if spec is None or spec.loader is None:
+        raise ConfigError(
+            f"Expected one of the configs {', '.join(names())}, or a Python file with config() "
+            f"and tiny(), received {name!r}."
+        )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

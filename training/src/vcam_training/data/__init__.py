@@ -1,0 +1,1 @@
+"""Data sets that training makes by itself, and how it reads them."""

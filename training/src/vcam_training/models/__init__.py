@@ -1,0 +1,14 @@
+"""The networks that a config can name.
+
+A network is a frozen dataclass of its parameters with `build(grid, window, outputs)`:
+physical float32 volumes [B, *grid, 1] in, logits [B, outputs] out, the intensity
+layer inside.
+"""
+
+from vcam_training.models.keras_ct import KerasCt
+from vcam_training.models.small_cnn_3d import SmallCnn3d
+
+NETWORKS = {"small": SmallCnn3d, "keras_ct": KerasCt}
+"""Networks by the name that a config and `--set model=NAME` use."""
+
+__all__ = ["NETWORKS", "KerasCt", "SmallCnn3d"]

@@ -1,0 +1,86 @@
+"""A small 3-D network with fine cells: convolutions, a global pooling, one dense layer."""
+
+from dataclasses import dataclass
+
+import keras
+from keras import layers
+
+from vcam_client.errors import ConfigError
+from vcam_training.intensity import Window
+
+POOLINGS = ("max", "average")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallCnn3d:
+    """Convolutions 3³ (same padding, ReLU), the first ones each followed by max-pooling 2.
+
+    Without biases every map vanishes where the input is at the window's lower end:
+    air lights nothing up. Global max-pooling asks "is it anywhere?", which finds one
+    lesion in a chest; averaging dilutes it until nothing is learned.
+
+    Attributes:
+        filters: channels of each convolution.
+        pools: how many convolutions are followed by max-pooling; cells are
+            2 ** pools voxels wide.
+        pooling: "max" or "average", over all cells.
+        use_bias: biases in the convolutions; the dense layer always has one.
+        target_layer: layer whose cells the map shows; "last" for the last one
+            with a spatial extent.
+    """
+
+    filters: tuple[int, ...] = (8, 16, 32, 64)
+    pools: int = 2
+    pooling: str = "max"
+    use_bias: bool = False
+    target_layer: str = "last"
+
+    def __post_init__(self) -> None:
+        if not self.filters or min(self.filters) < 1 or not 0 <= self.pools <= len(self.filters):
+            raise ConfigError(
+                f"Expected at least one filter count and 0 to {len(self.filters)} pools, received "
+                f"filters={self.filters}, pools={self.pools}. Set model.filters and model.pools."
+            )
+        if self.pooling not in POOLINGS:
+            raise ConfigError(
+                f"Expected a pooling out of {POOLINGS}, received {self.pooling!r}. "
+                "Set model.pooling."
+            )
+
+    def build(
+        self, grid: tuple[int, ...], window: tuple[float, float], outputs: int
+    ) -> keras.Model:
+        """The network, untrained.
+
+        Args:
+            grid: voxels along each tensor axis.
+            window: (low, high) in physical units, scaled to [0, 1] in the graph.
+            outputs: logits; 1 for a single positive class.
+
+        Raises:
+            ConfigError: the grid is too small for so much pooling.
+        """
+        if min(grid) < 2**self.pools:
+            raise ConfigError(
+                f"Expected at least {2**self.pools} voxels along each axis for {self.pools} "
+                f"max-poolings, received a grid of {grid}. Set fewer model.pools."
+            )
+        volume = x = keras.Input((*grid, 1), name="volume")
+        x = Window(*window, name="window")(x)
+        for number, filters in enumerate(self.filters, start=1):
+            x = layers.Conv3D(
+                filters,
+                3,
+                padding="same",
+                activation="relu",
+                use_bias=self.use_bias,
+                kernel_initializer="he_normal",
+                name=f"conv{number}",
+            )(x)
+            if number <= self.pools:
+                x = layers.MaxPooling3D(2, name=f"pool{number}")(x)
+        if self.pooling == "max":
+            x = layers.GlobalMaxPooling3D(name="global_max")(x)
+        else:
+            x = layers.GlobalAveragePooling3D(name="global_average")(x)
+        return keras.Model(volume, layers.Dense(outputs, name="logits")(x), name="small_cnn_3d")

@@ -1,0 +1,177 @@
+"""The folder of one run: what is in it, and how an interrupted run goes on.
+
+    config.json     the config
+    data.json       name, sizes and hash of the data
+    versions.json   code and libraries
+    history.csv     one row for each epoch
+    curves.png      the same, drawn
+    checkpoints/    the last epoch's network with the optimizer's state
+    best.keras      the network with the lowest validation loss
+    metrics.json    held-out figures; written last, so a run with it is finished
+
+Each file is written beside its place and renamed. The checkpoint of an epoch is
+written after everything else that the epoch left behind: what it stands for is there.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from vcam_client.errors import ConfigError
+from vcam_training.config import Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One epoch of the history, counted from 1."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+
+
+class RunFolder:
+    """The folder of one run.
+
+    Args:
+        path: made if need be.
+        config: of the run.
+
+    Raises:
+        ConfigError: the folder belongs to a run of another config, or can't be written.
+    """
+
+    def __init__(self, path: Path | str, config: Config) -> None:
+        self.path = Path(path)
+        known = self.path / "config.json"
+        if known.exists():
+            if Config.from_json_dict(_read_json(known)) != config:
+                raise ConfigError(
+                    f"Expected an empty folder or a run of this config in '{self.path}', found a "
+                    "run of another one. Name another folder with --out, or delete this one."
+                )
+            return
+        try:
+            (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            self.write_json("config.json", config.to_json_dict())
+        except OSError as error:
+            raise ConfigError(
+                f"Can't write to '{self.path}' ({error}). Name another folder with --out."
+            ) from error
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has its figures."""
+        return (self.path / "metrics.json").exists()
+
+    @property
+    def best(self) -> Path:
+        """Where the best network is."""
+        return self.path / "best.keras"
+
+    def history(self) -> list[Row]:
+        """The epochs that a checkpoint stands for, ascending."""
+        if self.last_checkpoint() is None:
+            return []
+        with (self.path / "history.csv").open(newline="") as stream:
+            rows = [
+                Row(**{f.name: f.type(row[f.name]) for f in fields(Row)})  # type: ignore[operator]
+                for row in csv.DictReader(stream)
+            ]
+        return rows[: self._epochs_done()]
+
+    def last_checkpoint(self) -> Path | None:
+        """The newest complete checkpoint."""
+        found = sorted((self.path / "checkpoints").glob("epoch-*.keras"))
+        return found[-1] if found else None
+
+    def write_epoch(self, model: keras.Model, history: Sequence[Row]) -> None:
+        """Keeps an epoch: the best network so far, the history, then the checkpoint."""
+        if history[-1].val_loss == min(row.val_loss for row in history):
+            self.replace("best.keras", lambda part: model.save(part))
+        self.replace("history.csv", lambda part: _write_csv(part, history))
+        older = self.last_checkpoint()
+        name = f"checkpoints/epoch-{len(history):04d}.keras"
+        self.replace(name, lambda part: model.save(part))
+        if older is not None and older != self.path / name:
+            older.unlink()
+
+    def write_json(self, name: str, values: dict[str, Any]) -> None:
+        """Writes a JSON file of the run."""
+        text = json.dumps(values, indent=2) + "\n"
+        self.replace(name, lambda part: part.write_text(text))
+
+    def replace(self, name: str, write: Callable[[Path], object]) -> None:
+        """Lets `write` fill a file beside its place, then renames it."""
+        place = self.path / name
+        part = place.with_name(f".part-{place.name}")
+        write(part)
+        os.replace(part, place)
+
+    def check_data(self, facts: dict[str, Any]) -> None:
+        """Notes the data of a new run, or makes sure that a resumed one has the same.
+
+        Raises:
+            ConfigError: the data changed since the run began.
+        """
+        known = self.path / "data.json"
+        if known.exists() and _read_json(known)["sha256"] != facts["sha256"]:
+            raise ConfigError(
+                f"The data of the run in '{self.path}' changed since it began. "
+                "Start again in another folder with --out, or delete this one."
+            )
+        self.write_json("data.json", facts)
+
+    def _epochs_done(self) -> int:
+        checkpoint = self.last_checkpoint()
+        return int(checkpoint.stem.rpartition("-")[2]) if checkpoint else 0
+
+
+def read_config(run: Path | str) -> Config:
+    """The config of a run's folder.
+
+    Raises:
+        ConfigError: the folder is no run.
+    """
+    return Config.from_json_dict(_read_json(Path(run) / "config.json"))
+
+
+def read_finished(run: Path | str, name: str) -> dict[str, Any]:
+    """A JSON file of a finished run.
+
+    Raises:
+        ConfigError: the folder is no run, or the run is not finished.
+    """
+    if not (Path(run) / "metrics.json").exists():
+        raise ConfigError(
+            f"Expected a finished run in '{run}', found none. Train it with `vcam-train run`; "
+            "the same command resumes an interrupted run."
+        )
+    return _read_json(Path(run) / name)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"Expected a run's {path.name} in '{path.parent}', received: {error}. "
+            "Give the folder that `vcam-train run` made, or delete it and run again."
+        ) from error
+    return values
+
+
+def _write_csv(path: Path, history: Sequence[Row]) -> None:
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, [field.name for field in fields(Row)])
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in history)
