@@ -96,14 +96,15 @@ class CtPhantomSource:
     Attributes:
         shape: voxels of the model's grid along S, P, L.
         spacing_mm: the grid's spacing, mm.
-        window: (low, high), HU.
+        window: (low, high), HU; above the densest lesion all is one: bone and contrast
+            agent say nothing here.
         train, validation, test: volumes; every other one has a lesion.
         seed: of the volumes.
     """
 
     shape: tuple[int, int, int] = (48, 64, 64)
     spacing_mm: float = 5.0
-    window: tuple[float, float] = (-1000.0, 400.0)
+    window: tuple[float, float] = (-1000.0, 200.0)
     train: int = 320
     validation: int = 80
     test: int = 240

@@ -9,6 +9,8 @@ from vcam_client.errors import ConfigError
 from vcam_training.intensity import Window
 
 POOLINGS = ("max", "average")
+_MOMENTUM = 0.9
+"""Of the running statistics: a run has some hundred steps, not many thousands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,8 @@ class SmallCnn3d:
             2 ** pools voxels wide.
         pooling: "max" or "average", over all cells.
         use_bias: biases in the convolutions; the dense layer always has one.
+        batch_norm: batch normalisation between each convolution and its ReLU. What
+            global max-pooling learns in a chest depends on it.
         target_layer: layer whose cells the map shows; "last" for the last one
             with a spatial extent.
     """
@@ -33,6 +37,7 @@ class SmallCnn3d:
     pools: int = 2
     pooling: str = "max"
     use_bias: bool = False
+    batch_norm: bool = False
     target_layer: str = "last"
 
     def __post_init__(self) -> None:
@@ -72,11 +77,13 @@ class SmallCnn3d:
                 filters,
                 3,
                 padding="same",
-                activation="relu",
                 use_bias=self.use_bias,
                 kernel_initializer="he_normal",
                 name=f"conv{number}",
             )(x)
+            if self.batch_norm:
+                x = layers.BatchNormalization(momentum=_MOMENTUM, name=f"norm{number}")(x)
+            x = layers.ReLU(name=f"relu{number}")(x)
             if number <= self.pools:
                 x = layers.MaxPooling3D(2, name=f"pool{number}")(x)
         if self.pooling == "max":
