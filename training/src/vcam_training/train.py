@@ -131,15 +131,18 @@ def _train_epoch(
     """One pass over the training split, then over the validation split."""
     started = told = time.monotonic()
     steps = steps_per_epoch(config, data.train)
-    model.reset_metrics()
+    losses, accuracies, sizes = [], [], []
     for step, (volumes, labels) in enumerate(batches(config, data.train, epoch), start=1):
         seen = model.train_on_batch(volumes, labels[:, None], return_dict=True)
+        losses.append(float(seen["loss"]))
+        accuracies.append(float(seen["accuracy"]))
+        sizes.append(len(labels))
         now = time.monotonic()
         if now - told > _REPORT_EVERY_S:
             told = now
             left = (now - started) / step * (steps - step)
             report(
-                f"epoch {epoch + 1}, step {step}/{steps}  loss {seen['loss']:.4f}  "
+                f"epoch {epoch + 1}, step {step}/{steps}  loss {np.mean(losses):.4f}  "
                 f"{_clock(left)} left in this epoch"
             )
     checked = model.evaluate(
@@ -151,8 +154,8 @@ def _train_epoch(
     )
     return Row(
         epoch=epoch + 1,
-        loss=float(seen["loss"]),
-        accuracy=float(seen["accuracy"]),
+        loss=float(np.average(losses, weights=sizes)),
+        accuracy=float(np.average(accuracies, weights=sizes)),
         val_loss=float(checked["loss"]),
         val_accuracy=float(checked["accuracy"]),
         seconds=round(time.monotonic() - started, 2),

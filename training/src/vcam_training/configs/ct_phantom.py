@@ -27,13 +27,15 @@ def config() -> Config:
         description="Finds consolidation-like lesions in chest phantoms.",
         intended_use="Demonstration. Trained on made-up volumes; means nothing on a patient.",
         data=CtPhantomSource(),
-        model=SmallCnn3d(filters=(8, 16, 32, 64), pools=2, batch_norm=True),
+        model=SmallCnn3d(
+            shrink=2, filters=(16, 32, 64), pools=1, batch_norm=True, pooling="smooth_max"
+        ),
         explain_default=ExplainDefault.POSITIVE_CLASS,
         augmentation="chest",
         shift=4,
-        epochs=14,
+        epochs=24,
         batch_size=4,
-        learning_rate=3e-3,
+        learning_rate=2e-3,
     )
 
 

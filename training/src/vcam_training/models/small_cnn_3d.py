@@ -7,8 +7,9 @@ from keras import layers
 
 from vcam_client.errors import ConfigError
 from vcam_training.intensity import Window
+from vcam_training.models.smooth_max import SmoothMaxPooling
 
-POOLINGS = ("max", "average")
+POOLINGS = ("max", "smooth_max", "average")
 _MOMENTUM = 0.9
 """Of the running statistics: a run has some hundred steps, not many thousands."""
 
@@ -17,15 +18,17 @@ _MOMENTUM = 0.9
 class SmallCnn3d:
     """Convolutions 3³ (same padding, ReLU), the first ones each followed by max-pooling 2.
 
-    Without biases every map vanishes where the input is at the window's lower end:
-    air lights nothing up. Global max-pooling asks "is it anywhere?", which finds one
-    lesion in a chest; averaging dilutes it until nothing is learned.
+    Without biases and normalisation every map vanishes where the input is at the
+    window's lower end: air lights nothing up. Global max-pooling asks "is it
+    anywhere?", which finds one lesion in a chest where averaging dilutes it; its smooth
+    form learns that in a third of the epochs, since all cells get a gradient.
 
     Attributes:
+        shrink: average-pooling before the first convolution, voxels.
         filters: channels of each convolution.
         pools: how many convolutions are followed by max-pooling; cells are
-            2 ** pools voxels wide.
-        pooling: "max" or "average", over all cells.
+            shrink · 2 ** pools voxels wide.
+        pooling: "max", "smooth_max" or "average", over all cells.
         use_bias: biases in the convolutions; the dense layer always has one.
         batch_norm: batch normalisation between each convolution and its ReLU. What
             global max-pooling learns in a chest depends on it.
@@ -33,6 +36,7 @@ class SmallCnn3d:
             with a spatial extent.
     """
 
+    shrink: int = 1
     filters: tuple[int, ...] = (8, 16, 32, 64)
     pools: int = 2
     pooling: str = "max"
@@ -46,6 +50,8 @@ class SmallCnn3d:
                 f"Expected at least one filter count and 0 to {len(self.filters)} pools, received "
                 f"filters={self.filters}, pools={self.pools}. Set model.filters and model.pools."
             )
+        if self.shrink < 1:
+            raise ConfigError(f"Expected shrink ≥ 1, received {self.shrink}. Set model.shrink.")
         if self.pooling not in POOLINGS:
             raise ConfigError(
                 f"Expected a pooling out of {POOLINGS}, received {self.pooling!r}. "
@@ -65,13 +71,16 @@ class SmallCnn3d:
         Raises:
             ConfigError: the grid is too small for so much pooling.
         """
-        if min(grid) < 2**self.pools:
+        cell = self.shrink * 2**self.pools
+        if min(grid) < cell:
             raise ConfigError(
-                f"Expected at least {2**self.pools} voxels along each axis for {self.pools} "
-                f"max-poolings, received a grid of {grid}. Set fewer model.pools."
+                f"Expected at least {cell} voxels along each axis for cells of {cell} voxels, "
+                f"received a grid of {grid}. Set fewer model.pools or a smaller model.shrink."
             )
         volume = x = keras.Input((*grid, 1), name="volume")
         x = Window(*window, name="window")(x)
+        if self.shrink > 1:
+            x = layers.AveragePooling3D(self.shrink, name="shrink")(x)
         for number, filters in enumerate(self.filters, start=1):
             x = layers.Conv3D(
                 filters,
@@ -88,6 +97,8 @@ class SmallCnn3d:
                 x = layers.MaxPooling3D(2, name=f"pool{number}")(x)
         if self.pooling == "max":
             x = layers.GlobalMaxPooling3D(name="global_max")(x)
+        elif self.pooling == "smooth_max":
+            x = SmoothMaxPooling(name="global_smooth_max")(x)
         else:
             x = layers.GlobalAveragePooling3D(name="global_average")(x)
         return keras.Model(volume, layers.Dense(outputs, name="logits")(x), name="small_cnn_3d")
