@@ -32,7 +32,7 @@ def commands(name: str) -> list[tuple[Path, list[str]]]:
 def cli(name: str) -> click.Command:
     from vcam_client._cli import main as client
     from vcam_serving._cli import main as serve
-    from vcam_training._cli import main as train
+    from vcam_training._cli import cli as train
 
     return {"vcam-client": client, "vcam-serve": serve, "vcam-train": train}[name]
 

@@ -190,6 +190,16 @@ def test_superior_is_up_and_anterior_is_up() -> None:
     assert views["sagittal"].grey[:, 0].mean() > views["sagittal"].grey[:, -1].mean()
 
 
+def test_the_slices_shown_are_those_of_the_strong_evidence_not_of_a_haze() -> None:
+    from vcam_client._overlay import _strongest
+
+    heat = np.full((40, 30, 30), 20, np.uint8)
+    heat[8:12, 4:6, 4:6] = 255
+    heat[30:34, 4:6, 4:6] = 200
+    assert _strongest(heat, centre=9, spacing=2.0) == [9, 30]
+    assert len(_strongest(np.zeros_like(heat), centre=9, spacing=2.0)) == 4
+
+
 def test_volumes_without_anatomy_have_no_letters() -> None:
     spec = dataclasses.replace(SPEC, grid=Grid(shape=(4, 6, 8), axes=()))
     from vcam_client._overlay import _views

@@ -26,6 +26,9 @@ _MARGIN = 14
 _HEADER = 62
 _FOOTER = 44
 _AXIAL_PANELS = 4
+_FAINT_HEAT = 127
+"""Stored heat up to which a voxel doesn't count when slices are chosen: a faint haze over
+the whole body would outweigh the strongest evidence."""
 _MIN_SEPARATION_MM = 8.0
 """Distance between the axial slices shown, where the evidence is thick enough."""
 
@@ -139,9 +142,10 @@ def _centre(
 
 def _strongest(heat: NDArray[np.uint8], centre: int, spacing: float) -> list[int]:
     """Slices with most evidence, ascending, the one through the strongest cell among them."""
-    weight = np.array([int(plane.sum(dtype=np.int64)) for plane in heat], np.float64)
+    strong = np.clip(heat, _FAINT_HEAT, None) - np.uint8(_FAINT_HEAT)
+    weight = np.array([int(plane.sum(dtype=np.int64)) for plane in strong], np.float64)
     apart = max(1, round(_MIN_SEPARATION_MM / spacing))
-    if not weight.any():
+    if not heat.any():
         return sorted({int(n) for n in np.linspace(0, len(heat) - 1, _AXIAL_PANELS + 2)[1:-1]})
     chosen = [centre]
     weight[max(0, centre - apart + 1) : centre + apart] = 0

@@ -4,10 +4,8 @@ import logging
 import os
 import signal
 import sys
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -91,8 +89,11 @@ def main(
         signal.signal(number, _stopper(stopped))
     try:
         check_root(path)
-        with _without_startup_chatter():
-            from vcam_serving._embedded import EmbeddedServer
+        from vcam_serving.quiet import import_tensorflow
+
+        import_tensorflow()
+        from vcam_serving._embedded import EmbeddedServer
+
         server = EmbeddedServer(
             path,
             host=host,
@@ -148,23 +149,6 @@ def _prepare_logging() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%X")
     logging.getLogger("vcam_serving").setLevel(logging.INFO)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-
-
-@contextmanager
-def _without_startup_chatter() -> Iterator[None]:
-    """Holds back what TensorFlow's import writes to stderr whatever its log level."""
-    with tempfile.TemporaryFile() as held:
-        stderr = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(stderr, held.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 def _stopper(stopped: threading.Event) -> Callable[[int, FrameType | None], None]:

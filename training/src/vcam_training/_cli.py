@@ -1,6 +1,5 @@
 """`vcam-train`: trains experiments and exports them."""
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,6 @@ INTERRUPTED = 130
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Trains vcam models and exports them as SavedModels that serve their own maps."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 @cli.command()
@@ -36,6 +34,7 @@ def run(
 
     An interrupted run resumes; a finished one is left as it is.
     """
+    _quietly()
     from vcam_training import train
     from vcam_training.config import load, override
 
@@ -61,6 +60,7 @@ def run(
 @click.option("--layer", help="Target layer of the map [the config's].")
 def export(run_folder: Path, base: Path | None, layer: str | None) -> None:
     """Export the best network of a finished RUN, verified, as the next version."""
+    _quietly()
     from vcam_training.export_run import export_run
     from vcam_training.run_folder import read_config
 
@@ -68,6 +68,12 @@ def export(run_folder: Path, base: Path | None, layer: str | None) -> None:
     version = export_run(run_folder, base, layer=layer)
     click.echo(f"Exported and verified: {version}")
     click.echo(f"Next: vcam-serve {base.parent}")
+
+
+def _quietly() -> None:
+    from vcam_serving.quiet import import_tensorflow
+
+    import_tensorflow()
 
 
 def main() -> None:

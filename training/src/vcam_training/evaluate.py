@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from vcam_client.spec import CamLayer, Metric
 from vcam_training.data.dataset import Split
-from vcam_training.grad_cam import explain
+from vcam_training.grad_cam import explainer
 from vcam_training.perfect_map import perfect_map_dice
 
 Z_95 = 1.959964
@@ -94,16 +94,9 @@ def maps(
     model: keras.Model, layer: CamLayer, volumes: NDArray, labels: NDArray[np.int32]
 ) -> NDArray[np.float32]:
     """float32 [n, *cells]: the Grad-CAM of each volume's own label, raw and signed."""
-    one_logit = model.output_shape[-1] == 1
+    explain = explainer(model, layer.name, one_logit=model.output_shape[-1] == 1)
     parts = [
-        explain(
-            model,
-            layer.name,
-            _batch(volumes, at),
-            labels[at : at + _BATCH],
-            one_logit=one_logit,
-        ).numpy()
-        for at in _starts(volumes)
+        explain(_batch(volumes, at), labels[at : at + _BATCH]).numpy() for at in _starts(volumes)
     ]
     return np.concatenate(parts)
 

@@ -17,12 +17,15 @@ from vcam_training.run_folder import read_config, read_finished
 LICENCE = "Apache-2.0"
 
 
-def export_run(run: Path | str, base: Path | str, *, layer: str | None = None) -> Path:
+def export_run(
+    run: Path | str, base: Path | str, *, name: str | None = None, layer: str | None = None
+) -> Path:
     """Publishes the next version of a run's best network.
 
     Args:
         run: the folder of a finished run.
-        base: the folder of the model's versions; its name is the model's name.
+        base: the folder of the model's versions.
+        name: of the model in its spec; by default the folder's.
         layer: another target layer than the run's. The run's figures about maps, and
             its reference maximum, were measured on its own layer and are left out then.
 
@@ -36,7 +39,7 @@ def export_run(run: Path | str, base: Path | str, *, layer: str | None = None) -
     run, base = Path(run), Path(base)
     read_finished(run, "metrics.json")
     model = keras.models.load_model(run / "best.keras")
-    return export(model, model_spec(run, model, name=base.name, layer=layer), base)
+    return export(model, model_spec(run, model, name=name or base.name, layer=layer), base)
 
 
 def model_spec(
