@@ -75,9 +75,10 @@ def _ball(
 
 
 def _best_dice(truth: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
-    order = np.argsort(-score, kind="stable")
+    shown = np.flatnonzero(score > 0)
+    order = shown[np.argsort(-score[shown], kind="stable")]
     ranked = score[order]
     found = np.cumsum(truth[order])
-    dice = 2 * found / (np.arange(1, truth.size + 1) + truth.sum())
-    is_threshold = np.append(ranked[1:] < ranked[:-1], True) & (ranked > 0)
+    dice = 2 * found / (np.arange(1, ranked.size + 1) + truth.sum())
+    is_threshold = np.append(ranked[1:] < ranked[:-1], True)[: ranked.size]
     return float(dice[is_threshold].max(initial=0.0))

@@ -52,6 +52,7 @@ class RunFolder:
 
     def __init__(self, path: Path | str, config: Config) -> None:
         self.path = Path(path)
+        self._config = config
         known = self.path / "config.json"
         if known.exists():
             if Config.from_json_dict(_read_json(known)) != config:
@@ -59,10 +60,8 @@ class RunFolder:
                     f"Expected an empty folder or a run of this config in '{self.path}', found a "
                     "run of another one. Name another folder with --out, or delete this one."
                 )
-            return
         try:
             (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
-            self.write_json("config.json", config.to_json_dict())
         except OSError as error:
             raise ConfigError(
                 f"Can't write to '{self.path}' ({error}). Name another folder with --out."
@@ -117,8 +116,11 @@ class RunFolder:
         write(part)
         os.replace(part, place)
 
-    def check_data(self, facts: dict[str, Any]) -> None:
-        """Notes the data of a new run, or makes sure that a resumed one has the same.
+    def begin(self, facts: dict[str, Any]) -> None:
+        """Notes config and data of a new run, or makes sure that a resumed one has the same data.
+
+        The folder belongs to the config from here on: call it once the data and the
+        network are known to work, so that a mistake in the config can be corrected.
 
         Raises:
             ConfigError: the data changed since the run began.
@@ -129,6 +131,7 @@ class RunFolder:
                 f"The data of the run in '{self.path}' changed since it began. "
                 "Start again in another folder with --out, or delete this one."
             )
+        self.write_json("config.json", self._config.to_json_dict())
         self.write_json("data.json", facts)
 
     def _epochs_done(self) -> int:

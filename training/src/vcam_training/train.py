@@ -8,7 +8,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from vcam_client.spec import Metric
+from vcam_client.errors import ConfigError
+from vcam_client.spec import CamLayer, Metric
 from vcam_training.batches import batches, steps_per_epoch
 from vcam_training.config import Config
 from vcam_training.curves import draw_curves
@@ -58,17 +59,16 @@ def run(
 
     keras.utils.set_random_seed(config.seed)
     data = config.data.load(Path(data_folder), report)
-    folder.check_data(_facts(data))
-    folder.write_json("versions.json", {"code": code_version(), **library_versions()})
-
     steps = steps_per_epoch(config, data.train)
     checkpoint = folder.last_checkpoint()
     model = keras.models.load_model(checkpoint) if checkpoint else _build(config, steps)
     layer = cam_layer(model, config.model.target_layer)
+    folder.begin(_facts(data))
+    folder.write_json("versions.json", {"code": code_version(), **library_versions()})
     report(f"{model.name}: {model.count_params():,} parameters")
     report(
-        f"Map on {layer.name}: {'×'.join(map(str, layer.cells))} cells; a perfect map reaches a "
-        f"Dice of {_lowest_dice(data.validation, layer):.2f} or more on the validation objects"
+        f"Map on {layer.name}: {'×'.join(map(str, layer.cells))} cells; "
+        f"{_ceiling(data.validation, layer)}"
     )
 
     history = folder.history()
@@ -76,6 +76,12 @@ def run(
         report(f"Resuming after epoch {len(history)} of {config.epochs}")
     for epoch in range(len(history), config.epochs):
         row = _train_epoch(config, model, data, epoch, report)
+        if not np.isfinite([row.loss, row.val_loss]).all():
+            raise ConfigError(
+                f"Expected finite losses, epoch {row.epoch}'s training loss is {row.loss} and its "
+                f"validation loss is {row.val_loss}. Set a smaller learning_rate than "
+                f"{config.learning_rate:g} and another folder with --out."
+            )
         history = [*history, row]
         folder.write_epoch(model, history)
         left = (config.epochs - epoch - 1) * float(np.median([r.seconds for r in history]))
@@ -167,8 +173,11 @@ def _facts(data: DataSet) -> dict[str, object]:
     return {"name": data.name, "sha256": data.sha256, **sizes}
 
 
-def _lowest_dice(split: Split, layer: object) -> float:
-    return min(perfect_map_dice(mask, layer) for mask in split.masks if mask.any())
+def _ceiling(split: Split, layer: CamLayer) -> str:
+    dice = [perfect_map_dice(mask, layer) for mask in split.masks if mask.any()]
+    if not dice:
+        return "the validation split shows no object on this grid"
+    return f"a perfect map reaches a Dice of {min(dice):.2f} or more on the validation objects"
 
 
 def _report_figures(run: Path, report: Report) -> None:
