@@ -1,8 +1,10 @@
-"""Sphere or octahedron? A 3-D network that learns shape, in half a minute.
+"""Sphere or octahedron? A 3-D network that learns shape, in a quarter of a minute.
 
 Launch:    vcam-train run solids
            vcam-train run solids --set data.volume_matched=true --out build/runs/solids_matched
-Expected:  ≥ 99.67 % of 300 held-out solids by epoch 4 (measured: see below), volume-matched ≥ 99 %.
+Expected:  ≥ 99.67 % of 300 held-out solids after its 4 epochs, volume-matched ≥ 99 %. Measured
+           with seeds 0, 1 and 2 (data.seed and seed): 100, 100, 100 %; volume-matched 100,
+           100, 99.67 %; 15 s on two idle cores.
 Tiny mode: vcam-train run solids --tiny   (24 solids of 15³ voxels, seconds; learns nothing)
 
 Air inside the window is 0 and the convolutions have no biases, so the map is zero

@@ -105,8 +105,8 @@ class CtPhantomSource:
     shape: tuple[int, int, int] = (48, 64, 64)
     spacing_mm: float = 5.0
     window: tuple[float, float] = (-1000.0, 200.0)
-    train: int = 480
-    validation: int = 80
+    train: int = 1200
+    validation: int = 120
     test: int = 240
     seed: int = 0
 
