@@ -24,9 +24,11 @@ The same seed gives the same bytes.
 import gzip
 import hashlib
 import json
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -54,6 +56,9 @@ ORIENTATIONS = ("RAS", "LPS", "LAS", "LPI", "RPI", "PSR", "ASL", "SPL", "IRA", "
 """Axis codes of the stored array; the third axis is not always the patient's length."""
 _GZIP_LEVEL = 1
 _WORKERS = 2
+_CHUNK = 8
+_FEW = 64
+"""Volumes that are written sooner than processes start."""
 _TRIES = 2000
 
 
@@ -128,10 +133,9 @@ def write(
         raise ConfigError(f"Can't write to '{folder}' ({error}). Name another folder.") from error
     jobs = [(split, number) for split in SPLITS for number in range(getattr(counts, split))]
     entries = []
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        for entry in pool.map(lambda job: _write_one(folder, seed, *job), jobs):
-            entries.append(entry)
-            progress(len(entries), len(jobs))
+    for entry in _write_all(folder, seed, jobs):
+        entries.append(entry)
+        progress(len(entries), len(jobs))
     unfinished = folder / f"{INDEX}.part"
     unfinished.write_text("".join(json.dumps(asdict(entry)) + "\n" for entry in entries))
     unfinished.replace(index)
@@ -187,7 +191,20 @@ def phantom(
     return volume, affine, mask, lesion
 
 
-def _write_one(folder: Path, seed: int, split: str, number: int) -> Entry:
+def _write_all(folder: Path, seed: int, jobs: list[tuple[str, int]]) -> Iterator[Entry]:
+    """Writes the volumes of all jobs, in order, on both processors where it pays."""
+    write_one = partial(_write_one, folder, seed)
+    if len(jobs) < _FEW:
+        yield from map(write_one, jobs)
+        return
+    # spawned, not forked: TensorFlow's threads may run in this process
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(_WORKERS, mp_context=spawn) as pool:
+        yield from pool.map(write_one, jobs, chunksize=_CHUNK)
+
+
+def _write_one(folder: Path, seed: int, job: tuple[str, int]) -> Entry:
+    split, number = job
     rng = np.random.default_rng([seed, SPLITS.index(split), number])
     label = number % 2
     volume, affine, mask, lesion = phantom(rng, with_lesion=bool(label))
