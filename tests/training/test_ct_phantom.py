@@ -186,7 +186,7 @@ def test_a_complete_data_set_is_left_alone(index: Path) -> None:
 def test_a_folder_of_other_settings_is_refused(index: Path, settings: tuple[Counts, int]) -> None:
     counts, seed = settings
     before = files_of(index.parent)
-    with pytest.raises(ConfigError, match="other settings.*delete this one"):
+    with pytest.raises(ConfigError, match=r"other settings.*delete this one"):
         write(index.parent, counts, seed=seed)
     assert files_of(index.parent) == before
 
@@ -211,7 +211,7 @@ def test_interrupted_writing_is_taken_up(tmp_path: Path) -> None:
 
 def test_a_file_in_the_way_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="Can't write to .*Name another folder"):
+    with pytest.raises(ConfigError, match=r"Can't write to .*Name another folder"):
         write(tmp_path / "file" / "phantoms", SMALL)
 
 

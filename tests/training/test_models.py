@@ -21,6 +21,11 @@ HU = (-1000.0, 400.0)
 GRID = (12, 16, 20)
 
 
+@pytest.fixture(autouse=True)
+def same_weights() -> None:
+    keras.utils.set_random_seed(0)
+
+
 def layer_types(model: keras.Model) -> list[type]:
     return [type(layer) for layer in model.layers]
 
@@ -43,8 +48,8 @@ def test_keras_ct_is_the_network_of_the_keras_example() -> None:
 
 
 def test_keras_ct_gives_logits() -> None:
-    """No sigmoid: twice the last weights, twice the logit."""
-    model = KerasCt(filters=(2, 2, 2, 2), dense=4).build((46, 46, 46), HU, 1)
+    """No sigmoid: a thousand times the last weights, a thousand times the logit."""
+    model = KerasCt(filters=(2, 2, 2, 2), dense=16).build((46, 46, 46), HU, 1)
     volumes = random_volumes((46, 46, 46))
     before = model(volumes, training=False)
     logits = model.get_layer("logits")

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from vcam_client.spec import CamLayer
 from vcam_training.heatmap import interpolation_matrix
 
-_PHASES = 3
+_PHASES = 5
 """Placements of a ball within a cell's half width, along each axis."""
+_DECIMALS = 6
+"""Values that differ by less are one level: rounding errors must not rank voxels."""
 
 
 def perfect_map_dice(mask: NDArray[np.bool_], layer: CamLayer) -> float:
@@ -75,6 +77,7 @@ def _ball(
 
 
 def _best_dice(truth: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
+    score = np.round(score, _DECIMALS)
     shown = np.flatnonzero(score > 0)
     order = shown[np.argsort(-score[shown], kind="stable")]
     ranked = score[order]

@@ -54,12 +54,11 @@ class RunFolder:
         self.path = Path(path)
         self._config = config
         known = self.path / "config.json"
-        if known.exists():
-            if Config.from_json_dict(_read_json(known)) != config:
-                raise ConfigError(
-                    f"Expected an empty folder or a run of this config in '{self.path}', found a "
-                    "run of another one. Name another folder with --out, or delete this one."
-                )
+        if known.exists() and Config.from_json_dict(_read_json(known)) != config:
+            raise ConfigError(
+                f"Expected an empty folder or a run of this config in '{self.path}', found a "
+                "run of another one. Name another folder with --out, or delete this one."
+            )
         try:
             (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
         except OSError as error:
