@@ -49,7 +49,7 @@ def test_keras_ct_is_the_network_of_the_keras_example() -> None:
 
 def test_keras_ct_gives_logits() -> None:
     """No sigmoid: a thousand times the last weights, a thousand times the logit."""
-    model = KerasCt(filters=(2, 2, 2, 2), dense=16).build((46, 46, 46), HU, 1)
+    model = KerasCt(filters=(8, 8, 8, 8), dense=16).build((46, 46, 46), HU, 1)
     volumes = random_volumes((46, 46, 46))
     before = model(volumes, training=False)
     logits = model.get_layer("logits")
@@ -187,7 +187,7 @@ def test_smooth_max_pools_in_two_dimensions_too() -> None:
         SmallCnn3d(filters=(2, 3), pooling="smooth_max", batch_norm=True, shrink=2, pools=1),
         SmallCnn3d(filters=(2, 3), pooling="max", use_bias=True),
         SmallCnn3d(filters=(2, 3), pooling="average"),
-        KerasCt(filters=(2, 2, 2, 2), dense=3),
+        KerasCt(filters=(8, 8, 8, 8), dense=16),
     ],
 )
 def test_a_saved_model_gives_the_same_output(network: SmallCnn3d | KerasCt, tmp_path) -> None:
