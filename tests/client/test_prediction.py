@@ -78,8 +78,8 @@ def test_evidence_is_where_the_strongest_cell_is() -> None:
         (impulse(0, 0, 0, value=-1), None, False),
         (np.zeros((2, 3, 4)), None, False),
         (impulse(0, 0, 0, value=1e-6), None, True),
-        (impulse(0, 0, 0, value=0.05), 1.0, False),
-        (impulse(0, 0, 0, value=0.2), 1.0, True),
+        (impulse(0, 0, 0, value=0.33), 1.0, False),
+        (impulse(0, 0, 0, value=0.34), 1.0, True),
     ],
 )
 def test_no_evidence_is_said_so_everywhere(
