@@ -13,7 +13,7 @@ from PIL import Image
 
 from vcam_client import ModelSpec, Prediction, Volume, place
 from vcam_client.errors import OutputError
-from vcam_client.spec import Activation, ExplainDefault, Grid
+from vcam_client.spec import Activation, ExplainDefault, Fit, Grid
 
 SCAN = Volume(
     data=np.full((16, 12, 8), -900, np.int16), affine=np.diag([2, 2, 3, 1.0]), name="scan"
@@ -205,3 +205,29 @@ def test_volumes_without_anatomy_have_no_letters() -> None:
     from vcam_client._overlay import _views
 
     assert {v.letters for v in _views(predict(impulse(1, 1, 1), spec))} == {("", "", "", "")}
+
+
+def test_what_a_reader_should_know_is_said() -> None:
+    spec = dataclasses.replace(
+        SPEC,
+        intended_use="Research only.",
+        grid=Grid(shape=(4, 6, 8), fit=Fit.SPACING, spacing_mm=(3, 2, 2), padding_value=-1000),
+    )
+    prediction = predict(impulse(1, 1, 1), spec)
+    assert prediction.placement.seen_share == (0.5, 0.5, 0.5)
+    text = " ".join(prediction.to_dict()["remarks"])
+    assert "Research only." in text
+    assert "taken as HU" in text
+    assert "the middle 16×12×12 mm of the scan's 32×24×24 mm" in text
+    known = dataclasses.replace(SCAN, units="HU")
+    assert predict(impulse(1, 1, 1), volume=known).remarks == []
+
+
+def test_an_address_is_completed_or_refused() -> None:
+    from vcam_client import Client
+    from vcam_client.errors import InputError
+
+    with Client("localhost") as client:
+        assert client.server == "localhost:8500"
+    with pytest.raises(InputError, match="Leave out the scheme"):
+        Client("http://localhost:8501")

@@ -253,8 +253,7 @@ def _bright() -> Recipe:
             modalities=("CT",),
             window=(-1000.0, 1000.0),
         ),
-        # A cell at 1000 HU: its feature is 1, the mean gradient of a cell 20 / 480 cells.
-        cam_layers=(replace(cam_layer(model), reference_maximum=20 / 480),),
+        cam_layers=(cam_layer(model),),
         description="Its cam marks bright voxels; no training.",
     )
     return _recipe(model, spec, "3-D, one logit, known map")

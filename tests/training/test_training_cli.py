@@ -208,7 +208,7 @@ def test_a_mistake_is_one_message(
 ) -> None:
     assert vcam_train(*arguments, cwd=tmp_path) == 1
     said = capfd.readouterr()
-    assert said.err.startswith("Error: ")
+    assert said.err.startswith("vcam-train: ")
     assert message in said.err
     assert len(said.err.splitlines()) == 1
     assert "Traceback" not in said.err + said.out
@@ -219,7 +219,7 @@ def test_a_layer_that_is_not_there(work: Path, solids: Path, capfd) -> None:
     out = str(RUNS / "solids-tiny")
     assert vcam_train("export", out, "--to", "no/solids", "--layer", "conv9", cwd=work) == 1
     said = capfd.readouterr().err
-    assert said.startswith("Error: ")
+    assert said.startswith("vcam-train: ")
     assert "conv9" in said
     assert not list((work / "no").rglob("*.pb"))
 
@@ -279,5 +279,5 @@ def test_the_installed_command(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr.startswith("Error: Expected one of the configs")
+    assert done.stderr.startswith("vcam-train: Expected one of the configs")
     assert len(done.stderr.splitlines()) == 1

@@ -111,10 +111,10 @@ def read_dicom(path: Path) -> Volume:
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     slices, skipped = _scan(files)
     if not slices:
-        why = "; ".join(f"{n} × {reason}" for reason, n in Counter(skipped).items())
+        found = "; ".join(f"{n} × {reason}" for reason, n in Counter(skipped).items())
         raise UnsupportedFormatError(
-            f"Found no CT, MR or radiograph image in {path.name}: {why or 'the folder is empty'}. "
-            "Give a DICOM file or a folder with one series."
+            f"Found no CT, MR or radiograph that vcam reads in {path.name}: "
+            f"{found or 'the folder is empty'}. Give a DICOM file or a folder with one series."
         )
     groups: list[list[_Slice]] = []
     for item in slices:
@@ -164,12 +164,14 @@ def _slice(dataset: pydicom.Dataset, path: Path) -> _Slice:
     cross_section = sop_class in _VOLUME_SOP_CLASSES or (
         not sop_class and dataset.get("Modality") in _VOLUME_SOP_CLASSES.values()
     )
+    if int(dataset.get("NumberOfFrames", 1) or 1) != 1:
+        raise _NoVolumeError("a file of several frames (not read yet; convert it with dcm2niix)")
     if not cross_section and not radiograph:
         raise _NoVolumeError(UID(sop_class).name or "no SOP class")
     if "LOCALIZER" in image_type:
         raise _NoVolumeError("localizer")
-    if int(dataset.get("NumberOfFrames", 1) or 1) != 1 or dataset.get("SamplesPerPixel", 1) != 1:
-        raise _NoVolumeError("colour or several frames")
+    if dataset.get("SamplesPerPixel", 1) != 1:
+        raise _NoVolumeError("colour")
     spacing = dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing")
     if radiograph:
         position, direction = [0, 0, 0], _projection_axes(dataset.get("PatientOrientation"))

@@ -107,7 +107,8 @@ class GrpcTransport:
             wanted = f"{model!r}" if version is None else f"{model!r} version {version}"
             return ModelNotFoundError(
                 f"The server at {self.address} serves no model {wanted} ({details}). Name one of "
-                "its models with --model NAME; the server's log and its models folder tell them."
+                "its models with --model NAME, as its log and models folder tell them; a folder of "
+                "versions is served as 'default'."
             )
         if code is grpc.StatusCode.FAILED_PRECONDITION and "signature" in details:
             return ContractError(

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from vcam_client._orientation import to_axes
+from vcam_client._text import describe_no_evidence
 
 if TYPE_CHECKING:
     from vcam_client.prediction import Prediction
 
 _PANEL = 256  # pixels, the longer side of a slice
 _GAP = 6
+_LEAST_FOR_TWO_LETTERS = 44  # pixels; thinner slices have no room for top and bottom
 _MARGIN = 14
 _HEADER = 62
 _FOOTER = 44
@@ -210,8 +212,9 @@ def _letter(
     }
     draw.text((x + 4, y + h // 2), left, anchor="lm", **style)
     draw.text((x + w - 4, y + h // 2), right, anchor="rm", **style)
-    draw.text((x + w // 2, y + 3), top, anchor="ma", **style)
-    draw.text((x + w // 2, y + h - 3), bottom, anchor="md", **style)
+    if h >= _LEAST_FOR_TWO_LETTERS:
+        draw.text((x + w // 2, y + 3), top, anchor="ma", **style)
+        draw.text((x + w // 2, y + h - 3), bottom, anchor="md", **style)
 
 
 def _headline(draw: ImageDraw.ImageDraw, prediction: Prediction) -> None:
@@ -229,14 +232,16 @@ def _headline(draw: ImageDraw.ImageDraw, prediction: Prediction) -> None:
 def _legend(canvas: Image.Image, draw: ImageDraw.ImageDraw, prediction: Prediction) -> None:
     y = canvas.height - _FOOTER + 14
     if not prediction.evidence.found:
-        text = f"No evidence for {prediction.label}: the map holds nothing to show."
+        text = describe_no_evidence(prediction)
         draw.text((_MARGIN, y), text, _TEXT, _font(14))
         return
     ramp = _colour(np.tile(np.linspace(0, 1, 120, dtype=np.float32), (12, 1)))
     canvas.paste(Image.fromarray(np.rint(ramp).astype(np.uint8)), (_MARGIN + 14, y + 2))
     draw.text((_MARGIN, y), "0", _FAINT, _font(12))
     draw.text((_MARGIN + 140, y), "1", _FAINT, _font(12))
-    text = f"evidence for {prediction.label}, relative to the strongest cell (Grad-CAM)"
+    strength = prediction.evidence.strength
+    typical = f", {strength:.0%} of a typical true positive's" if strength is not None else ""
+    text = f"evidence for {prediction.label}, relative to its strongest cell{typical}"
     draw.text((_MARGIN + 160, y), text, _FAINT, _font(12))
 
 

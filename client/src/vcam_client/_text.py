@@ -1,7 +1,7 @@
 """Predictions and model specs as text for a terminal."""
 
 from vcam_client.client import ServedSpec
-from vcam_client.prediction import Prediction
+from vcam_client.prediction import NO_EVIDENCE_SHARE, Prediction
 from vcam_client.spec import Metric
 
 
@@ -25,7 +25,10 @@ def describe_prediction(prediction: Prediction) -> str:
         )
         mark = "  ← explained" if n == prediction.class_index else ""
         lines.append(f"  {label:<{width}}  {value}{mark}")
-    return "\n".join([*lines, "", _describe_evidence(prediction)])
+    lines += ["", _describe_evidence(prediction)]
+    if prediction.remarks:
+        lines += ["", *prediction.remarks]
+    return "\n".join(lines)
 
 
 def describe_spec(model: str, served: ServedSpec) -> str:
@@ -59,18 +62,32 @@ def describe_spec(model: str, served: ServedSpec) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in shown)
 
 
+def describe_no_evidence(prediction: Prediction) -> str:
+    """Why a map counts as no evidence, in one sentence."""
+    evidence = prediction.evidence
+    if evidence.strength is None or evidence.raw_maximum <= 0:
+        return f"No evidence for {prediction.label}: no cell of its map is above 0."
+    return (
+        f"No evidence for {prediction.label}: the strongest cell of its map is "
+        f"{evidence.strength:.0%} of a typical true positive's "
+        f"(up to {NO_EVIDENCE_SHARE:.0%} is none)."
+    )
+
+
 def _describe_evidence(prediction: Prediction) -> str:
-    evidence, label = prediction.evidence, prediction.label
+    evidence = prediction.evidence
     if not evidence.found:
-        text = f"No evidence for {label}: the largest cell of its map is {evidence.raw_maximum:.3g}"
-        if evidence.reference_maximum:
-            text += f", a true positive's is about {evidence.reference_maximum:.3g}"
-        return f"{text}."
+        return describe_no_evidence(prediction)
     i, j, k = (round(v) for v in evidence.voxel)
     x, y, z = evidence.world
+    strength = (
+        f"{evidence.strength:.0%} of a typical true positive's; "
+        if evidence.strength is not None
+        else ""
+    )
     return (
-        f"Evidence for {label}: strongest at voxel ({i}, {j}, {k}), "
-        f"RAS ({x:.1f}, {y:.1f}, {z:.1f}) mm; "
+        f"Evidence for {prediction.label}: strongest at voxel ({i}, {j}, {k}), "
+        f"RAS ({x:.1f}, {y:.1f}, {z:.1f}) mm; {strength}"
         f"{evidence.volume_mm3 / 1000:.3g} cm³ above half of the maximum."
     )
 

@@ -12,7 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client._grpc import Answer, GrpcTransport
-from vcam_client.errors import ContractError, IncompatibleScanError, ModelNotFoundError
+from vcam_client.errors import (
+    ContractError,
+    IncompatibleScanError,
+    InputError,
+    ModelNotFoundError,
+)
 from vcam_client.grid import Placement, place
 from vcam_client.prediction import Prediction
 from vcam_client.reading import read_volume
@@ -20,7 +25,8 @@ from vcam_client.scores import aggregate, default_class
 from vcam_client.spec import ModelSpec, SliceAggregation
 from vcam_client.volume import Volume
 
-DEFAULT_SERVER = "127.0.0.1:8500"
+DEFAULT_PORT = 8500
+DEFAULT_SERVER = f"127.0.0.1:{DEFAULT_PORT}"
 DEFAULT_MODEL = "default"
 DEFAULT_TIMEOUT_S = 120.0
 SERVER_VARIABLE = "VCAM_SERVER"
@@ -48,7 +54,7 @@ class Client:
     """
 
     def __init__(self, server: str | None = None, *, timeout: float = DEFAULT_TIMEOUT_S) -> None:
-        self.server = server or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER
+        self.server = _address(server or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER)
         self._transport = GrpcTransport(self.server, timeout)
         self._specs: dict[str, ServedSpec] = {}
 
@@ -209,6 +215,16 @@ class Client:
         scores = aggregate(np.concatenate(all_scores).astype(np.float64), spec)
         class_index = wanted if wanted >= 0 else default_class(scores, spec)
         return scores, class_index, np.concatenate([cam[:, class_index] for cam in all_cams])
+
+
+def _address(server: str) -> str:
+    """HOST:PORT, with the default port where none is given."""
+    if "://" in server:
+        raise InputError(
+            f"Expected the gRPC address HOST:PORT of the server, received {server!r}. "
+            "Leave out the scheme and give the gRPC port (8500 by default, REST has 8501)."
+        )
+    return server if ":" in server else f"{server}:{DEFAULT_PORT}"
 
 
 def _checked(answer: Answer, name: str, shape: tuple[int, ...]) -> NDArray[Any]:

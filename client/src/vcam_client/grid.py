@@ -69,6 +69,14 @@ class Placement:
     flip: tuple[bool, bool, bool]
     axes: tuple[AxisMap, AxisMap, AxisMap]
 
+    @property
+    def seen_share(self) -> tuple[float, float, float]:
+        """Share of the scan's extent that lies on the model's grid, along i, j and k."""
+        shares = [1.0, 1.0, 1.0]
+        for stored, axis in zip(self.order, self.axes, strict=True):
+            shares[stored] = min(1.0, axis.model_size * axis.step / axis.scan_size)
+        return shares[0], shares[1], shares[2]
+
     def to_model(self, data: NDArray[Any], dtype: DTypeLike = np.float32) -> NDArray[Any]:
         """Resamples a scan.
 

@@ -30,6 +30,10 @@ reference, those of volumes rightly called clear 0.17 to 0.66, three quarters be
 """
 
 
+WHOLE = 0.99
+"""Share of a scan's extent from which the model counts as having seen all of it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
     """What the map says, before anybody looks at a picture.
@@ -53,6 +57,11 @@ class Evidence:
     voxel: tuple[float, float, float]
     world: tuple[float, float, float]
     volume_mm3: float
+
+    @property
+    def strength(self) -> float | None:
+        """The largest cell as a share of a typical true positive's, where that is known."""
+        return self.raw_maximum / self.reference_maximum if self.reference_maximum else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +156,25 @@ class Prediction:
                 tensor[n] = plane
         return self.placement.from_tensor_axes(tensor)
 
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader of this answer should know, in sentences."""
+        remarks = []
+        if self.spec.intended_use:
+            remarks.append(f"Intended use: {self.spec.intended_use}")
+        units = self.spec.intensity.units
+        if units and not self.volume.units:
+            remarks.append(f"The file does not state its units; its values are taken as {units}.")
+        shares = self.placement.seen_share
+        if min(shares) < WHOLE:
+            extents = [n * s for n, s in zip(self.volume.shape, self.volume.spacing, strict=True)]
+            seen = [share * mm for share, mm in zip(shares, extents, strict=True)]
+            remarks.append(
+                f"The model sees the middle {_mm(seen)} of the scan's {_mm(extents)}; "
+                "the heatmap is 0 beyond."
+            )
+        return remarks
+
     @cached_property
     def evidence(self) -> Evidence:
         """Where the evidence lies, or that there is none."""
@@ -183,11 +211,13 @@ class Prediction:
                 "raw_maximum": evidence.raw_maximum,
                 "positive_fraction": evidence.positive_fraction,
                 "reference_maximum": evidence.reference_maximum,
-                "strongest_cell_voxel_ijk": list(evidence.voxel),
-                "strongest_cell_world_ras_mm": list(evidence.world),
+                "no_evidence_up_to": NO_EVIDENCE_SHARE * (evidence.reference_maximum or 0.0),
+                "strongest_cell_voxel_ijk": list(evidence.voxel) if evidence.found else None,
+                "strongest_cell_world_ras_mm": list(evidence.world) if evidence.found else None,
                 "volume_mm3": evidence.volume_mm3,
                 "volume_level": EVIDENCE_LEVEL,
             },
+            "remarks": self.remarks,
             "timings_s": dict(self.timings),
         }
 
@@ -237,3 +267,7 @@ class Prediction:
         from vcam_client._overlay import overlay_png
 
         return overlay_png(self)
+
+
+def _mm(extents: list[float]) -> str:
+    return "×".join(f"{mm:.0f}" for mm in extents) + " mm"

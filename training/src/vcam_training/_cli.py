@@ -81,5 +81,5 @@ def main() -> None:
     try:
         cli()
     except VcamError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"vcam-train: {error}", err=True)
         sys.exit(1)
