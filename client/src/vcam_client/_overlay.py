@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from vcam_client._orientation import to_axes
-from vcam_client._text import describe_no_evidence
 
 if TYPE_CHECKING:
     from vcam_client.prediction import Prediction
@@ -232,8 +231,7 @@ def _headline(draw: ImageDraw.ImageDraw, prediction: Prediction) -> None:
 def _legend(canvas: Image.Image, draw: ImageDraw.ImageDraw, prediction: Prediction) -> None:
     y = canvas.height - _FOOTER + 14
     if not prediction.evidence.found:
-        text = describe_no_evidence(prediction)
-        draw.text((_MARGIN, y), text, _TEXT, _font(14))
+        draw.text((_MARGIN, y), prediction.no_evidence, _TEXT, _font(14))
         return
     ramp = _colour(np.tile(np.linspace(0, 1, 120, dtype=np.float32), (12, 1)))
     canvas.paste(Image.fromarray(np.rint(ramp).astype(np.uint8)), (_MARGIN + 14, y + 2))

@@ -1,7 +1,7 @@
 """Predictions and model specs as text for a terminal."""
 
 from vcam_client.client import ServedSpec
-from vcam_client.prediction import NO_EVIDENCE_SHARE, Prediction
+from vcam_client.prediction import Prediction
 from vcam_client.spec import Metric
 
 
@@ -62,22 +62,10 @@ def describe_spec(model: str, served: ServedSpec) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in shown)
 
 
-def describe_no_evidence(prediction: Prediction) -> str:
-    """Why a map counts as no evidence, in one sentence."""
-    evidence = prediction.evidence
-    if evidence.strength is None or evidence.raw_maximum <= 0:
-        return f"No evidence for {prediction.label}: no cell of its map is above 0."
-    return (
-        f"No evidence for {prediction.label}: the strongest cell of its map is "
-        f"{evidence.strength:.0%} of a typical true positive's "
-        f"(up to {NO_EVIDENCE_SHARE:.0%} is none)."
-    )
-
-
 def _describe_evidence(prediction: Prediction) -> str:
     evidence = prediction.evidence
     if not evidence.found:
-        return describe_no_evidence(prediction)
+        return prediction.no_evidence
     i, j, k = (round(v) for v in evidence.voxel)
     x, y, z = evidence.world
     strength = (

@@ -157,6 +157,20 @@ class Prediction:
         return self.placement.from_tensor_axes(tensor)
 
     @property
+    def no_evidence(self) -> str:
+        """Why the map counts as no evidence, in one sentence; "" where evidence is found."""
+        evidence = self.evidence
+        if evidence.found:
+            return ""
+        if evidence.strength is None or evidence.raw_maximum <= 0:
+            return f"No evidence for {self.label}: no cell of its map is above 0."
+        return (
+            f"No evidence for {self.label}: the strongest cell of its map is "
+            f"{evidence.strength:.0%} of a typical true positive's "
+            f"(up to {NO_EVIDENCE_SHARE:.0%} is none)."
+        )
+
+    @property
     def remarks(self) -> list[str]:
         """What a reader of this answer should know, in sentences."""
         remarks = []
