@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
+from vcam_client._options import ReadOptions
 from vcam_client.errors import (
     CorruptFileError,
     InconsistentSeriesError,
@@ -99,7 +100,7 @@ class _Slice:
         ) and bool(np.abs(self.direction - other.direction).max() < _DIRECTION_TOLERANCE)
 
 
-def read_dicom(path: Path) -> Volume:
+def read_dicom(path: Path, options: ReadOptions) -> Volume:
     """Reads a DICOM file, or the one series of a folder (searched recursively).
 
     Raises:

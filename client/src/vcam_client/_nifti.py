@@ -18,21 +18,21 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
+from vcam_client._limits import check_voxels
+from vcam_client._options import ReadOptions
 from vcam_client.errors import CorruptFileError, InputError, UnsupportedFormatError
 from vcam_client.volume import Volume
 
 SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz")
 
-MAX_VOXELS = 2**31
-"""Voxels of one volume beyond which a file is refused before anything is allocated."""
-
 _GZIP_MAGIC = b"\x1f\x8b"
 _HEADER_BYTES = 540  # NIfTI-2; NIfTI-1 needs 348
 _MAX_TRAILING_BYTES = 1 << 20
+_DEFAULTS = ReadOptions()
 _MM_PER_UNIT = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 
 
-def read_nifti(path: Path) -> Volume:
+def read_nifti(path: Path, options: ReadOptions = _DEFAULTS) -> Volume:
     """Reads `.nii`, `.nii.gz` and hdr/img pairs, NIfTI-1 and -2, any byte order.
 
     The affine is the sform where its code is positive, else the qform, else
@@ -205,11 +205,7 @@ def _shape(header: Any, path: Path) -> tuple[int, int, int]:
             "four_to_three) and give one volume."
         )
     i, j, k = (*sizes[:3], 1, 1)[:3]
-    if i * j * k > MAX_VOXELS:
-        raise InputError(
-            f"{path.name} states {i}×{j}×{k} voxels, more than the limit of {MAX_VOXELS}. "
-            "Crop or resample it first."
-        )
+    check_voxels((i, j, k), path.name)
     return i, j, k
 
 

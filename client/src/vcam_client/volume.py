@@ -26,6 +26,10 @@ class Volume:
         units: "HU" where the file says so, else "".
         modality: DICOM modality ("CT", "MR", "DX", …), "" where unknown.
         name: stem for the names of result files; never a patient's name.
+        padding: lowest and highest value that mean "nothing was measured here"
+            (DICOM's pixel padding); such voxels are in `data`, but kept out of
+            resampling and statistics. None where all voxels are real.
+        warnings: what a user should know of how it was read, in sentences.
         nifti_header: the geometry of the NIfTI file it was read from, so that
             results carry it unchanged; None for other sources.
 
@@ -38,6 +42,8 @@ class Volume:
     units: str = ""
     modality: str = ""
     name: str = "volume"
+    padding: tuple[float, float] | None = None
+    warnings: tuple[str, ...] = ()
     nifti_header: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
