@@ -8,6 +8,12 @@ MAX_VOXELS = 2**31
 MAX_FILE_BYTES = 16 * 2**30
 """Decompressed bytes of one file."""
 
+MAX_PICTURE_PIXELS = 2**27
+"""Pixels of one picture; more than twice the largest stitched radiographs."""
+
+DEFLATE_EXPANSION = 1032
+"""Most bytes that one byte of a deflate stream (gzip, PNG) can become (zlib's manual)."""
+
 
 def check_voxels(shape: tuple[int, ...], name: str) -> None:
     """Raises InputError where a volume of `shape` is larger than vcam takes."""
@@ -18,4 +24,13 @@ def check_voxels(shape: tuple[int, ...], name: str) -> None:
         raise InputError(
             f"{name} states {'×'.join(map(str, shape))} voxels, more than the limit of "
             f"{MAX_VOXELS}. Crop or resample it first."
+        )
+
+
+def check_bytes(size: int, name: str) -> None:
+    """Raises InputError where a file holds more decompressed bytes than vcam takes."""
+    if size > MAX_FILE_BYTES:
+        raise InputError(
+            f"{name} states {size} bytes of voxels, more than the limit of {MAX_FILE_BYTES}. "
+            "Crop or resample it first."
         )

@@ -30,6 +30,11 @@ class Volume:
             (DICOM's pixel padding); such voxels are in `data`, but kept out of
             resampling and statistics. None where all voxels are real.
         warnings: what a user should know of how it was read, in sentences.
+        spacing_known: False where nothing states the distance between pixels (a picture);
+            the affine then has 1 mm for the sake of the axes, and nothing reports
+            millimetres.
+        is_picture: whether it came from a picture (PNG, JPEG, …), so that its heatmap is
+            written as a picture, too.
         nifti_header: the geometry of the NIfTI file it was read from, so that
             results carry it unchanged; None for other sources.
 
@@ -44,6 +49,8 @@ class Volume:
     name: str = "volume"
     padding: tuple[float, float] | None = None
     warnings: tuple[str, ...] = ()
+    spacing_known: bool = True
+    is_picture: bool = False
     nifti_header: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
