@@ -6,6 +6,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from real_scans import ROOT, needs_data
 
 from vcam_client import Volume, read_volume
 from vcam_client._nifti import nifti_bytes
@@ -126,14 +127,13 @@ def test_impossible_sizes_are_refused_before_anything_is_allocated(tmp_path: Pat
     image.header["dim"][1:4] = 32767
     with (tmp_path / "huge.nii").open("wb") as stream:
         image.header.write_to(stream)
-    with pytest.raises(InputError, match="more than the limit"):
+    with pytest.raises(InputError, match=r"more than the limit"):
         read_volume(tmp_path / "huge.nii")
 
 
 @pytest.mark.parametrize(
     ("data", "error", "message"),
     [
-        (np.zeros((4, 4, 4, 2), np.int16), InputError, "received 4-D data of shape 4×4×4×2"),
         (np.zeros((4, 4, 4), np.complex64), UnsupportedFormatError, "complex numbers"),
         (
             np.zeros((4, 4, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")]),
@@ -178,3 +178,147 @@ def test_an_analyze_file_is_refused_because_its_sides_are_unknown(tmp_path: Path
     nib.save(nib.Spm2AnalyzeImage(VOXELS, np.eye(4)), tmp_path / "scan.img")
     with pytest.raises(UnsupportedFormatError, match="left from right"):
         read_volume(tmp_path / "scan.img")
+
+
+def save_series(folder: Path, name: str = "series.nii.gz") -> tuple[Path, np.ndarray]:
+    """Six volumes along two more dimensions, each of its own values."""
+    series = VOXELS[..., None, None] + np.arange(6, dtype=np.int16).reshape(2, 3)
+    nib.save(nib.Nifti1Image(series, AFFINE), folder / name)
+    return folder / name, series
+
+
+@pytest.mark.parametrize("name", ["series.nii", "series.nii.gz", "series.hdr"])
+def test_one_of_several_volumes_is_read_when_it_is_named(tmp_path: Path, name: str) -> None:
+    if name.endswith(".hdr"):
+        series = VOXELS[..., None, None] + np.arange(6, dtype=np.int16).reshape(2, 3)
+        nib.save(nib.Nifti1Pair(series, AFFINE), tmp_path / name)
+        path = tmp_path / name
+    else:
+        path, series = save_series(tmp_path, name)
+    for index in range(6):
+        expected = series.reshape(*VOXELS.shape, 6, order="F")[..., index]
+        np.testing.assert_array_equal(read_volume(path, volume_index=index).data, expected)
+
+
+def test_several_volumes_are_refused_without_a_choice(tmp_path: Path) -> None:
+    path, _ = save_series(tmp_path)
+    with pytest.raises(InputError, match=r"6 volumes of 6×7×8 voxels .* --volume-index, 0 to 5"):
+        read_volume(path)
+    for index in (6, -1):
+        with pytest.raises(InputError, match=rf"none with index {index}\. Choose 0 to 5"):
+            read_volume(path, volume_index=index)
+
+
+def test_one_volume_has_the_index_0_and_no_other(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(VOXELS, AFFINE), tmp_path / "scan.nii")
+    np.testing.assert_array_equal(read_volume(tmp_path / "scan.nii", volume_index=0).data, VOXELS)
+    with pytest.raises(InputError, match=r"one volume .* Leave out --volume-index"):
+        read_volume(tmp_path / "scan.nii", volume_index=1)
+
+
+def test_damage_after_the_chosen_volume_is_found(tmp_path: Path) -> None:
+    path, _ = save_series(tmp_path)
+    (tmp_path / "cut.nii.gz").write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(CorruptFileError, match="damaged"):
+        read_volume(tmp_path / "cut.nii.gz", volume_index=0)
+
+
+def test_a_spacing_beside_the_file_s_own_is_refused(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(VOXELS, AFFINE), tmp_path / "scan.nii")
+    with pytest.raises(InputError, match=r"states its own spacing\. Leave out --spacing"):
+        read_volume(tmp_path / "scan.nii", spacing=2)
+
+
+def test_a_cifti_file_is_refused_by_name(tmp_path: Path) -> None:
+    by_intent = nib.Nifti2Image(np.zeros((1, 1, 1, 1, 5, 40), np.float32), np.eye(4))
+    by_intent.header["intent_code"] = 3006
+    by_extension = nib.Nifti2Image(np.zeros((1, 1, 1, 1, 5, 40), np.float32), np.eye(4))
+    by_extension.header.extensions.append(nib.nifti1.Nifti1Extension(32, b"<CIFTI/>"))
+    for name, image in (("a.nii", by_intent), ("b.nii", by_extension)):
+        nib.save(image, tmp_path / name)
+        with pytest.raises(UnsupportedFormatError, match="CIFTI-2 file: a table"):
+            read_volume(tmp_path / name, volume_index=0)
+
+
+@pytest.mark.parametrize(("flipped", "cut"), [(True, 0), (False, 8)])
+def test_what_nibabel_takes_silently_is_found(tmp_path: Path, flipped: bool, cut: int) -> None:
+    voxels = np.random.default_rng(1).integers(-1000, 3000, (40, 40, 40)).astype(np.int16)
+    nib.save(nib.Nifti1Image(voxels, AFFINE), tmp_path / "plain.nii")
+    packed = bytearray(gzip.compress((tmp_path / "plain.nii").read_bytes(), compresslevel=0))
+    packed[len(packed) // 2] ^= 4 * flipped
+    (tmp_path / "scan.nii.gz").write_bytes(packed[: len(packed) - cut])
+    held = np.asanyarray(nib.load(tmp_path / "scan.nii.gz").dataobj)
+    assert int((held != voxels).sum()) == int(flipped)
+    with pytest.raises(CorruptFileError, match="damaged"):
+        read_volume(tmp_path / "scan.nii.gz")
+
+
+def test_a_file_of_several_gzip_members_is_read_whole(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(VOXELS, AFFINE), tmp_path / "plain.nii")
+    plain = (tmp_path / "plain.nii").read_bytes()
+    members = b"".join(gzip.compress(plain[n : n + 300]) for n in range(0, len(plain), 300))
+    (tmp_path / "scan.nii.gz").write_bytes(members)
+    np.testing.assert_array_equal(read_volume(tmp_path / "scan.nii.gz").data, VOXELS)
+
+
+def test_a_header_that_states_more_than_gzip_can_hold_is_refused_at_once(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(VOXELS, AFFINE)
+    image.header["dim"][1:4] = 1200
+    with gzip.open(tmp_path / "scan.nii.gz", "wb") as stream:
+        stream.write(image.header.binaryblock.ljust(2000, b"\0"))
+    with pytest.raises(CorruptFileError, match=r"more than the .* bytes of a gzip file can hold"):
+        read_volume(tmp_path / "scan.nii.gz")
+
+
+def test_free_texts_of_a_header_are_not_kept(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(VOXELS, AFFINE)
+    for field, text in (("descrip", b"DOE^JANE"), ("aux_file", b"JANE"), ("db_name", b"DOE")):
+        image.header[field] = text
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"DOE^JANE"))
+    nib.save(image, tmp_path / "scan.nii")
+    volume = read_volume(tmp_path / "scan.nii")
+    assert b"JANE" not in volume.nifti_header.binaryblock
+    written = gzip.decompress(nifti_bytes(np.zeros(volume.shape, "u1"), volume, 1 / 255))
+    assert b"JANE" not in written
+    assert b"DOE" not in written
+
+
+def test_nan_is_kept_for_the_model_to_refuse(tmp_path: Path) -> None:
+    voxels = VOXELS.astype(np.float32)
+    voxels[1, 2, 3] = np.nan
+    nib.save(nib.Nifti1Image(voxels, AFFINE), tmp_path / "scan.nii")
+    np.testing.assert_array_equal(read_volume(tmp_path / "scan.nii").data, voxels)
+
+
+@needs_data
+@pytest.mark.parametrize("path", sorted((ROOT / "nifti").glob("*.*")), ids=lambda path: path.name)
+def test_real_files_equal_nibabel(path: Path) -> None:
+    expected = nib.load(path)
+    if expected.get_data_dtype().kind not in "iuf":
+        with pytest.raises(UnsupportedFormatError, match="Expected scalar voxels"):
+            read_volume(path)
+        return
+    values = np.asanyarray(expected.dataobj)
+    values = values.reshape(*(*values.shape, 1)[:3], -1, order="F")
+    if values.shape[3] > 1:
+        with pytest.raises(InputError, match="--volume-index"):
+            read_volume(path)
+    for index in range(values.shape[3]):
+        volume = read_volume(path, volume_index=index)
+        np.testing.assert_allclose(volume.data, values[..., index], rtol=1e-6, atol=1e-4)
+        np.testing.assert_array_equal(volume.affine, expected.affine)
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("derived/truncated.nii.gz", "gzip stream breaks off"),
+        ("derived/lfs_pointer.nii.gz", "not a NIfTI file"),
+        ("derived/text_renamed.nii", "not a NIfTI file"),
+        ("crash-1.nii", "not a NIfTI file"),
+    ],
+)
+def test_real_accidents_are_refused(name: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_volume(ROOT / "invalid" / name)

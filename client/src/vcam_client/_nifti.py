@@ -1,33 +1,38 @@
 """NIfTI: reading volumes, writing heatmaps.
 
-The bytes are read here rather than by nibabel's array proxies: a gzip stream
+The bytes are read by `_gzip` rather than by nibabel's array proxies: a gzip stream
 is read to its end, so that its checksum is verified, and voxels are a view of
 the decompressed bytes. Headers and affines are nibabel's.
 """
 
 import gzip
 import io
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from vcam_client._limits import check_voxels
+from vcam_client._gzip import head_of, span_of
+from vcam_client._limits import MAX_FILE_BYTES, check_voxels
 from vcam_client._options import ReadOptions
 from vcam_client.errors import CorruptFileError, InputError, UnsupportedFormatError
 from vcam_client.volume import Volume
 
 SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz")
 
-_GZIP_MAGIC = b"\x1f\x8b"
-_HEADER_BYTES = 540  # NIfTI-2; NIfTI-1 needs 348
-_MAX_TRAILING_BYTES = 1 << 20
+_NIFTI1_BYTES, _NIFTI2_BYTES = 348, 540
+_EXTENSION_BYTES = 12
+"""What follows a header: whether there are extensions, then size and code of the first."""
+_CIFTI_EXTENSION = 32
+_CIFTI_INTENTS = range(3000, 3100)
+"""NIFTI_INTENT_CONNECTIVITY_* of CIFTI-2."""
+_RGB_DATATYPES = (128, 2304)
+_TEXT_FIELDS = ("descrip", "db_name", "data_type", "aux_file", "intent_name")
+_MAX_DIMENSIONS = 7
 _DEFAULTS = ReadOptions()
 _MM_PER_UNIT = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 
@@ -35,34 +40,47 @@ _MM_PER_UNIT = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 def read_nifti(path: Path, options: ReadOptions = _DEFAULTS) -> Volume:
     """Reads `.nii`, `.nii.gz` and hdr/img pairs, NIfTI-1 and -2, any byte order.
 
-    The affine is the sform where its code is positive, else the qform, else
-    voxel sizes alone. scl_slope and scl_inter are applied.
+    The affine is the sform where its code is positive, else the qform where its code
+    is positive, else the voxel sizes alone, with i running to the left and the volume's
+    centre at the origin, as nibabel has it. A sheared affine stays as it is.
+
+    scl_slope and scl_inter are applied; values stored in up to 16 bits, or as float32,
+    become float32, wider ones float64. Without them voxels keep their type.
+
+    Args:
+        path: the file; either half of a pair.
+        options: `volume_index` counts the volumes of more than three dimensions in the
+            order in which they are stored.
+
+    Returns:
+        A volume, data [I, J, K] in native byte order.
 
     Raises:
-        UnsupportedFormatError: no NIfTI, or voxels that are no scalars.
+        UnsupportedFormatError: no NIfTI, or voxels that are no scalars on a grid.
         CorruptFileError: truncated, or a checksum that is wrong.
-        InputError: more than three dimensions.
+        InputError: several volumes and no index, an index out of range, or an option
+            that NIfTI has no use for.
     """
+    if options.spacing is not None:
+        raise InputError(
+            f"{path.name} is a NIfTI file, which states its own spacing. Leave out --spacing, "
+            "or repair the file's pixdim and sform."
+        )
     header_path, data_path = _files(path)
-    with _open(header_path) as stream:
-        head = _read(stream, _HEADER_BYTES, header_path)
-        header = _header(head, header_path)
-        shape = _shape(header, path)
-        dtype = _voxel_dtype(header, path)
-        count = int(np.prod(shape, dtype=np.int64))
-        if data_path == header_path:
-            start = max(int(header["vox_offset"]), int(header["sizeof_hdr"]))
-            voxels = _voxels(stream, head, start, count * dtype.itemsize, path)
-        else:
-            with _open(data_path) as data_stream:
-                start = int(header["vox_offset"])
-                voxels = _voxels(data_stream, b"", start, count * dtype.itemsize, data_path)
-    stored = np.frombuffer(voxels, dtype, count).reshape(shape, order="F")
+    head = head_of(header_path, _NIFTI2_BYTES + _EXTENSION_BYTES)
+    header = _header(head, header_path)
+    _refuse_cifti(header, head, path)
+    shape, volumes = _shape(header, path)
+    dtype = _voxel_dtype(header, path)
+    index = _chosen(options.volume_index, volumes, shape, path)
+    first = _first_voxel(header, path, paired=data_path != header_path)
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    voxels = span_of(data_path, first + index * size, size, first + volumes * size)
     return Volume(
-        data=_scaled(stored, header),
+        data=_scaled(_native(voxels.view(dtype)).reshape(shape, order="F"), header),
         affine=_affine(header, path),
         name=stem(path),
-        nifti_header=header,
+        nifti_header=_geometry_only(header),
     )
 
 
@@ -141,31 +159,11 @@ def _files(path: Path) -> tuple[Path, Path]:
     return path, path
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[IO[bytes]]:
-    """The bytes of a file, decompressed where it is gzipped, whatever its name says."""
-    with path.open("rb") as stream:
-        magic = stream.read(2)
-        stream.seek(0)
-        if magic == _GZIP_MAGIC:
-            with gzip.GzipFile(fileobj=stream) as unpacked:
-                yield cast(IO[bytes], unpacked)
-        else:
-            yield stream
-
-
-def _read(stream: IO[bytes], size: int, path: Path) -> bytes:
-    try:
-        return stream.read(size)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise CorruptFileError(
-            f"{path.name} is damaged: its gzip stream breaks off or its checksum is wrong "
-            f"({error}). Copy or download the file again."
-        ) from error
-
-
 def _header(head: bytes, path: Path) -> Any:
-    kinds: tuple[tuple[Any, int], ...] = ((nib.Nifti1Header, 348), (nib.Nifti2Header, 540))
+    kinds: tuple[tuple[Any, int], ...] = (
+        (nib.Nifti1Header, _NIFTI1_BYTES),
+        (nib.Nifti2Header, _NIFTI2_BYTES),
+    )
     for kind, size in kinds:
         if len(head) < size:
             continue
@@ -191,22 +189,56 @@ def _header(head: bytes, path: Path) -> Any:
     )
 
 
-def _shape(header: Any, path: Path) -> tuple[int, int, int]:
-    sizes = [int(n) for n in header["dim"][1 : 1 + max(0, min(7, int(header["dim"][0])))]]
-    if not sizes or any(n < 1 for n in sizes) or int(header["dim"][0]) > 7:
+def _refuse_cifti(header: Any, head: bytes, path: Path) -> None:
+    size = int(header["sizeof_hdr"])
+    extension = head[size : size + _EXTENSION_BYTES].ljust(_EXTENSION_BYTES, b"\0")
+    code = int(np.frombuffer(extension[-4:], header.endianness + "i4")[0])
+    if int(header["intent_code"]) in _CIFTI_INTENTS or (extension[0] and code == _CIFTI_EXTENSION):
+        raise UnsupportedFormatError(
+            f"{path.name} is a CIFTI-2 file: a table over surface vertices and voxels, not a "
+            "volume. Give the volume that it was made from."
+        )
+
+
+def _shape(header: Any, path: Path) -> tuple[tuple[int, int, int], int]:
+    """Voxels along i, j, k, and how many such volumes the file holds."""
+    dimensions = int(header["dim"][0])
+    sizes = [int(n) for n in header["dim"][1 : 1 + max(0, dimensions)]]
+    if not sizes or any(n < 1 for n in sizes) or dimensions > _MAX_DIMENSIONS:
         raise CorruptFileError(
             f"{path.name} states impossible dimensions {[int(n) for n in header['dim']]}. "
             "Convert the original scan again."
         )
-    if any(n != 1 for n in sizes[3:]):
-        raise InputError(
-            f"Expected one 3-D volume, received {len(sizes)}-D data of shape "
-            f"{'×'.join(map(str, sizes))} in {path.name}. Split it (fslsplit, nibabel's "
-            "four_to_three) and give one volume."
-        )
     i, j, k = (*sizes[:3], 1, 1)[:3]
     check_voxels((i, j, k), path.name)
-    return i, j, k
+    return (i, j, k), math.prod(sizes[3:])
+
+
+def _chosen(index: int | None, volumes: int, shape: tuple[int, int, int], path: Path) -> int:
+    size = "×".join(map(str, shape))
+    if index is None and volumes > 1:
+        raise InputError(
+            f"Expected one 3-D volume, received {volumes} volumes of {size} voxels in {path.name}. "
+            f"Choose one with --volume-index, 0 to {volumes - 1}."
+        )
+    if index is not None and not 0 <= index < volumes:
+        held = "one volume" if volumes == 1 else f"{volumes} volumes"
+        raise InputError(
+            f"{path.name} holds {held} of {size} voxels, there is none with index {index}. "
+            + ("Leave out --volume-index." if volumes == 1 else f"Choose 0 to {volumes - 1}.")
+        )
+    return index or 0
+
+
+def _first_voxel(header: Any, path: Path, *, paired: bool) -> int:
+    """Byte at which the voxels of the first volume begin."""
+    offset = float(header["vox_offset"])
+    if not 0 <= offset < MAX_FILE_BYTES:
+        raise CorruptFileError(
+            f"{path.name} states that its voxels begin at byte {offset:g}. "
+            "Convert the original scan again."
+        )
+    return int(offset) if paired else max(int(offset), header.single_vox_offset)
 
 
 def _voxel_dtype(header: Any, path: Path) -> np.dtype[Any]:
@@ -218,7 +250,11 @@ def _voxel_dtype(header: Any, path: Path) -> np.dtype[Any]:
             f"{path.name} states the unknown voxel type {code}. Convert the original scan again."
         ) from error
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
-        kinds = {"c": "complex numbers", "V": "RGB colours", "f": "128-bit floats"}
+        kinds = {
+            "c": "complex numbers",
+            "V": "RGB colours" if code in _RGB_DATATYPES else "voxels without a type",
+            "f": "128-bit floats",
+        }
         raise UnsupportedFormatError(
             f"Expected scalar voxels, {path.name} holds {kinds.get(dtype.kind, str(dtype))} "
             f"(NIfTI datatype {code}). Export the grey values or the magnitude as a scalar volume."
@@ -226,35 +262,11 @@ def _voxel_dtype(header: Any, path: Path) -> np.dtype[Any]:
     return dtype
 
 
-def _voxels(stream: IO[bytes], head: bytes, start: int, size: int, path: Path) -> bytes:
-    """The bytes of the voxels; reads the stream to its end, so that gzip verifies it."""
-    skip = start - len(head)
-    if skip < 0:
-        lead, skip = head[start:], 0
-    else:
-        lead = b""
-        while skip > 0:
-            chunk = _read(stream, min(skip, _MAX_TRAILING_BYTES), path)
-            if not chunk:
-                break
-            skip -= len(chunk)
-    body = _read(stream, max(0, size - len(lead)), path)
-    data = lead[:size] + body if lead else body
-    if skip or len(data) < size:
-        raise CorruptFileError(
-            f"{path.name} breaks off: its header states {size} bytes of voxels, the file holds "
-            f"{len(data)}. Copy or download the file again."
-        )
-    trailing = len(lead) - len(lead[:size])
-    while chunk := _read(stream, _MAX_TRAILING_BYTES, path):
-        trailing += len(chunk)
-        if trailing > _MAX_TRAILING_BYTES:
-            break
-    if trailing > _MAX_TRAILING_BYTES:
-        raise CorruptFileError(
-            f"{path.name} holds more data than its header states. Convert the original scan again."
-        )
-    return data
+def _native(stored: NDArray[Any]) -> NDArray[Any]:
+    """The same numbers in this machine's byte order, in place."""
+    if stored.dtype.isnative:
+        return stored
+    return stored.byteswap(inplace=True).view(stored.dtype.newbyteorder())
 
 
 def _scaled(stored: NDArray[Any], header: Any) -> NDArray[Any]:
@@ -269,6 +281,15 @@ def _scaled(stored: NDArray[Any], header: Any) -> NDArray[Any]:
     np.multiply(values, slope, out=values)
     np.add(values, inter, out=values)
     return values
+
+
+def _geometry_only(header: Any) -> Any:
+    """The header without its free texts, which may name a patient."""
+    kept = header.copy()
+    for field in _TEXT_FIELDS:
+        if field in kept.keys():  # noqa: SIM118 - a header is no mapping
+            kept[field] = b""
+    return kept
 
 
 def _affine(header: Any, path: Path) -> NDArray[np.float64]:

@@ -1,0 +1,168 @@
+"""A span of bytes of a file that may be gzipped, verified to the file's end.
+
+libdeflate (through imagecodecs) decodes a stream of one member in one go and checks
+its CRC-32 and its length; it says nothing of what follows that member and never
+reads a second one. Whatever is not exactly one sound member of the expected length
+goes through the standard library, a chunk at a time, which finds out what is wrong.
+"""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcam_client._limits import DEFLATE_EXPANSION, check_bytes
+from vcam_client.errors import CorruptFileError
+
+_MAGIC = b"\x1f\x8b"
+_CHUNK = 1 << 20
+_MAX_TRAILING_BYTES = 1 << 20
+_LENGTH_BYTES = 4
+_LENGTH_MODULUS = 2**32
+"""A gzip member ends with its length modulo 2³² (RFC 1952)."""
+
+
+def head_of(path: Path, size: int) -> bytes:
+    """The first `size` bytes of a file, fewer where it is shorter; decompressed.
+
+    Raises:
+        CorruptFileError: a gzip stream that breaks off or is damaged within them.
+    """
+    with _open(path) as stream:
+        return _read(stream, size, path)
+
+
+def span_of(path: Path, start: int, size: int, end: int) -> NDArray[np.uint8]:
+    """uint8 [size]: the decompressed bytes of a file from `start` on.
+
+    Nothing is allocated before sizes are plausible; only `size` bytes are held, or
+    `end` where that is all but the same, and the compressed file.
+
+    Args:
+        path: the file; gzipped or not, whatever its name says.
+        start, size: which bytes.
+        end: how many bytes its header says that the file holds.
+
+    Raises:
+        CorruptFileError: it breaks off, holds more than stated, or a checksum is wrong.
+        InputError: it states more bytes than the limit.
+    """
+    check_bytes(end, path.name)
+    stored = path.stat().st_size
+    if not _is_gzip(path):
+        return _plain(path, start, size, end, stored)
+    if end > stored * DEFLATE_EXPANSION:
+        raise CorruptFileError(
+            f"{path.name} breaks off: its header states {end} bytes, more than the "
+            f"{stored} bytes of a gzip file can hold. Copy or download the file again."
+        )
+    whole = _in_one_go(path, end) if start + size == end and start <= _CHUNK else None
+    return whole[start:] if whole is not None else _streamed(path, start, size, end)
+
+
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(_MAGIC)) == _MAGIC
+
+
+def _plain(path: Path, start: int, size: int, end: int, stored: int) -> NDArray[np.uint8]:
+    if stored < end:
+        raise _breaks_off(path, end - start, max(0, stored - start))
+    if stored > end + _MAX_TRAILING_BYTES:
+        raise _holds_more(path)
+    buffer = np.empty(size, np.uint8)
+    with path.open("rb", buffering=0) as stream:
+        stream.seek(start)
+        _fill(stream, buffer, path)
+    return buffer
+
+
+def _in_one_go(path: Path, end: int) -> NDArray[np.uint8] | None:
+    """All bytes of a file of one sound gzip member of `end` bytes; None for any other."""
+    import imagecodecs
+
+    if end >= _LENGTH_MODULUS:
+        return None
+    packed = path.read_bytes()
+    if int.from_bytes(packed[-_LENGTH_BYTES:], "little") != end:
+        return None
+    buffer = np.empty(end, np.uint8)
+    try:
+        decoded = imagecodecs.gzip_decode(packed, out=buffer.data)
+    except (imagecodecs.DeflateError, ValueError):
+        return None  # the careful way says what is wrong
+    return buffer if len(decoded) == end else None
+
+
+def _streamed(path: Path, start: int, size: int, end: int) -> NDArray[np.uint8]:
+    buffer = np.empty(size, np.uint8)
+    with _open(path) as stream:
+        skipped = _skip(stream, start, path)
+        if skipped < start:
+            raise _breaks_off(path, end - start, 0)
+        found = _fill(stream, buffer, path)
+        found += _skip(stream, end - start - size, path)
+        if found < end - start:
+            raise _breaks_off(path, end - start, found)
+        if _skip(stream, _MAX_TRAILING_BYTES + 1, path) > _MAX_TRAILING_BYTES:
+            raise _holds_more(path)
+    return buffer
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[IO[bytes]]:
+    with path.open("rb") as stream:
+        magic = stream.read(len(_MAGIC))
+        stream.seek(0)
+        if magic == _MAGIC:
+            with gzip.GzipFile(fileobj=stream) as unpacked:
+                yield cast(IO[bytes], unpacked)
+        else:
+            yield stream
+
+
+def _read(stream: Any, size: int, path: Path) -> bytes:
+    try:
+        return bytes(stream.read(size))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise CorruptFileError(
+            f"{path.name} is damaged: its gzip stream breaks off or its checksum is wrong "
+            f"({error}). Copy or download the file again."
+        ) from error
+
+
+def _fill(stream: Any, buffer: NDArray[np.uint8], path: Path) -> int:
+    """Fills `buffer` as far as the stream goes; returns how far."""
+    at = 0
+    while at < len(buffer):
+        chunk = _read(stream, min(_CHUNK, len(buffer) - at), path)
+        if not chunk:
+            break
+        buffer[at : at + len(chunk)] = np.frombuffer(chunk, np.uint8)
+        at += len(chunk)
+    return at
+
+
+def _skip(stream: Any, size: int, path: Path) -> int:
+    left = size
+    while left > 0 and (chunk := _read(stream, min(_CHUNK, left), path)):
+        left -= len(chunk)
+    return size - left
+
+
+def _breaks_off(path: Path, stated: int, found: int) -> CorruptFileError:
+    return CorruptFileError(
+        f"{path.name} breaks off: its header states {stated} bytes of voxels, the file holds "
+        f"{found}. Copy or download the file again."
+    )
+
+
+def _holds_more(path: Path) -> CorruptFileError:
+    return CorruptFileError(
+        f"{path.name} holds more data than its header states. Convert the original scan again."
+    )
