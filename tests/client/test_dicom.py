@@ -124,10 +124,17 @@ def test_a_position_twice_is_named(tmp_path: Path) -> None:
         read_volume(tmp_path)
 
 
-def test_gantry_tilt_is_refused(tmp_path: Path) -> None:
+def test_gantry_tilt_is_resampled_with_a_warning_or_refused_when_strict(tmp_path: Path) -> None:
     write_series(tmp_path, VOXELS, step=(0.0, 0.8, 2.5))
-    with pytest.raises(InconsistentSeriesError, match=r"17\.7° off their normal"):
-        read_volume(tmp_path)
+    volume = read_volume(tmp_path)
+    assert "17.7° off its normal" in volume.warnings[0]
+    np.testing.assert_allclose(
+        volume.affine[:3, :3].T @ volume.affine[:3, :3],
+        np.diag([0.7**2, 0.9**2, 2.5**2]),
+        atol=1e-9,
+    )
+    with pytest.raises(InconsistentSeriesError, match=r"17\.7° off its normal.*--strict"):
+        read_volume(tmp_path, strict=True)
 
 
 def test_two_series_are_refused_even_under_one_uid(tmp_path: Path) -> None:

@@ -1,0 +1,208 @@
+"""The frames of an instance: where each lies, and how its values are to be taken. LPS+ mm."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from vcam_client._dicom.header import Header
+from vcam_client._dicom.instance import Groups, Instance, instance_of
+from vcam_client.errors import CorruptFileError
+
+MARKS = {
+    "ImageType": ("MRImageFrameTypeSequence", "FrameType"),
+    "ComplexImageComponent": ("MRImageFrameTypeSequence", "ComplexImageComponent"),
+    "StackID": ("FrameContentSequence", "StackID"),
+    "EchoTime": ("MREchoSequence", "EffectiveEchoTime"),
+    "EchoNumbers": ("", ""),
+    "TemporalPositionIdentifier": ("FrameContentSequence", "TemporalPositionIndex"),
+    "DiffusionBValue": ("MRDiffusionSequence", "DiffusionBValue"),
+    "DiffusionGradientOrientation": ("", ""),
+    "TriggerTime": ("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime"),
+    "ConvolutionKernel": ("CTReconstructionSequence", "ConvolutionKernel"),
+    "SliceThickness": ("PixelMeasuresSequence", "SliceThickness"),
+    "AcquisitionNumber": ("FrameContentSequence", "FrameAcquisitionNumber"),
+}
+"""What tells volumes apart that share a series and positions, most telling first.
+
+Element of a single frame → its functional group and element in enhanced images.
+"""
+_LPS_OF_LETTER = {
+    "L": (1, 0, 0),
+    "R": (-1, 0, 0),
+    "P": (0, 1, 0),
+    "A": (0, -1, 0),
+    "H": (0, 0, 1),
+    "F": (0, 0, -1),
+}
+"""Directions that PatientOrientation names (PS3.3 C.7.6.1.1.1), LPS+."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Frame:
+    """One image and its place; LPS+ millimetres.
+
+    Attributes:
+        instance, index: where its pixels are.
+        position: centre of the first pixel.
+        direction: cosines of the row, then of the column.
+        spacing: between rows, between columns; None where it is not stated.
+        thickness: 0 where it is not stated.
+        slope, intercept: of the rescale; None where nothing is stated.
+        rescale_type: "HU", "US", … or "".
+        marks: values of what may tell volumes apart.
+    """
+
+    instance: Instance
+    index: int
+    position: NDArray[np.float64]
+    direction: NDArray[np.float64]
+    spacing: tuple[float, float] | None
+    thickness: float
+    slope: float | None
+    intercept: float | None
+    rescale_type: str
+    marks: dict[str, str] = field(repr=False)
+
+    @property
+    def normal(self) -> NDArray[np.float64]:
+        """Unit vector; a volume's third axis follows it."""
+        return np.cross(self.direction[:3], self.direction[3:])
+
+
+def frames_of(header: Header) -> list[Frame]:
+    """The frames of an instance.
+
+    Raises:
+        NoVolumeError: it holds no part of a volume.
+        CorruptFileError: its header contradicts itself.
+        InputError: more voxels than the limit.
+    """
+    try:
+        instance = instance_of(header)
+        return [_frame(instance, n) for n in range(instance.frames)]
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, CorruptFileError):
+            raise
+        # an element is missing, empty, or of another kind than the standard says
+        raise CorruptFileError(f"damaged header ({type(error).__name__})") from error
+
+
+def _frame(instance: Instance, n: int) -> Frame:
+    dataset = instance.dataset
+    look = Groups(dataset, n)
+    spacing = look("PixelMeasuresSequence", "PixelSpacing") or dataset.get("PixelSpacing")
+    spacing = spacing or dataset.get("ImagerPixelSpacing")
+    spacing = spacing or dataset.get("NominalScannedPixelSpacing")
+    if instance.radiograph:
+        position, direction = (0.0, 0.0, 0.0), _projection_axes(dataset.get("PatientOrientation"))
+    elif instance.unplaced:
+        position, direction = (0.0, 0.0, float(n)), (1, 0, 0, 0, 1, 0)
+    else:
+        position, direction = _place(dataset, look, n)
+    thickness = look("PixelMeasuresSequence", "SliceThickness") or dataset.get("SliceThickness")
+    return Frame(
+        instance=instance,
+        index=n,
+        position=_point(position),
+        direction=_unit_directions(direction),
+        spacing=_spacing(spacing),
+        thickness=abs(float(thickness or 0)),
+        **_rescale(dataset, look),
+        marks=_marks(dataset, look),
+    )
+
+
+def _place(dataset: Dataset, look: Groups, n: int) -> tuple[Any, Any]:
+    """Position and directions of a frame, LPS+."""
+    direction = look("PlaneOrientationSequence", "ImageOrientationPatient")
+    position = look("PlanePositionSequence", "ImagePositionPatient")
+    if direction is None:
+        direction = dataset.get("ImageOrientationPatient")
+    if position is not None:
+        return position, direction
+    first = np.array([float(v) for v in dataset.ImagePositionPatient])
+    offset = _classic_offset(dataset, n)
+    cosines = _unit_directions(direction)
+    return first + offset * np.cross(cosines[:3], cosines[3:]), direction
+
+
+def _classic_offset(dataset: Dataset, n: int) -> float:
+    """Distance along the normal of a frame of a classic multi-frame image."""
+    offsets = dataset.get("GridFrameOffsetVector")
+    if offsets and n < len(offsets):
+        return float(offsets[n]) - float(offsets[0])
+    return n * float(dataset.get("SpacingBetweenSlices") or 0)
+
+
+def _spacing(value: Any) -> tuple[float, float] | None:
+    if value is None or len(value) != 2:
+        return None
+    row, column = float(value[0]), float(value[1])
+    if not (0 < row < math.inf and 0 < column < math.inf):
+        raise CorruptFileError(f"damaged header (pixel spacing {row:g}×{column:g} mm)")
+    return row, column
+
+
+def _rescale(dataset: Dataset, look: Groups) -> dict[str, Any]:
+    group = "PixelValueTransformationSequence"
+    slope, intercept = look(group, "RescaleSlope"), look(group, "RescaleIntercept")
+    kind = look(group, "RescaleType")
+    if slope is None and intercept is None:
+        slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
+        kind = dataset.get("RescaleType")
+    stated = slope is not None or intercept is not None
+    # a slope of 0 would wipe the image out; it is written where none is meant
+    a, b = float(slope or 1), float(intercept or 0)
+    if not (math.isfinite(a) and math.isfinite(b)):
+        raise CorruptFileError(f"damaged header (rescale {a:g} and {b:g})")
+    return {
+        "slope": a if stated else None,
+        "intercept": b if stated else None,
+        "rescale_type": str(kind or "").upper(),
+    }
+
+
+def _marks(dataset: Dataset, look: Groups) -> dict[str, str]:
+    marks = {}
+    for name, (group, keyword) in MARKS.items():
+        value = look(group, keyword) if group else None
+        marks[name] = str(dataset.get(name) or "" if value is None else value)
+    return marks
+
+
+def _point(value: Any) -> NDArray[np.float64]:
+    point = np.array([float(v) for v in value])
+    if point.shape != (3,) or not np.isfinite(point).all():
+        raise CorruptFileError("damaged header (ImagePositionPatient)")
+    return point
+
+
+def _unit_directions(value: Any) -> NDArray[np.float64]:
+    direction = np.array([float(v) for v in value])
+    if direction.shape != (6,) or not np.isfinite(direction).all():
+        raise CorruptFileError("damaged header (ImageOrientationPatient)")
+    row, column = direction[:3], direction[3:]
+    lengths = np.linalg.norm(row), np.linalg.norm(column)
+    if min(lengths) < 0.5 or abs(row @ column) > 0.1 * lengths[0] * lengths[1]:
+        raise CorruptFileError("damaged header (rows and columns are not perpendicular)")
+    return np.concatenate([row / lengths[0], column / lengths[1]])
+
+
+def _projection_axes(codes: Any) -> Sequence[int]:
+    """Directions of rows and columns of a radiograph, from PatientOrientation.
+
+    Without a usable one, the usual display of a frontal view: columns run to the
+    patient's left, rows to the feet.
+    """
+    letters = [str(code)[:1].upper() for code in codes or []]
+    if len(letters) != 2 or not all(letter in _LPS_OF_LETTER for letter in letters):
+        letters = ["L", "F"]
+    row, column = (_LPS_OF_LETTER[letter] for letter in letters)
+    if any(a and b for a, b in zip(row, column, strict=True)):
+        row, column = _LPS_OF_LETTER["L"], _LPS_OF_LETTER["F"]
+    return [*row, *column]

@@ -1,0 +1,143 @@
+"""Where instances come from: a file, a folder, a zip archive.
+
+Links and devices inside a folder are not followed. Nothing of an archive is
+extracted: members are read into memory one at a time, so that their names
+can't lead anywhere.
+"""
+
+import io
+import os
+import stat
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from vcam_client._limits import MAX_FILE_BYTES
+from vcam_client.errors import CorruptFileError, InputError
+
+_ENCRYPTED = 0x1  # general purpose bit 0 of a zip member
+_ZIP_MAGIC = b"PK\x03\x04"
+_LARGEST_EXPANSION = 1100
+"""Deflate expands 1032:1 at most; a member that states more is a bomb."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One file that may hold an instance.
+
+    Attributes:
+        name: its own name, for messages; no folder.
+        open: gives its bytes; the caller closes it.
+    """
+
+    name: str
+    open: Callable[[], BinaryIO]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Files found, and how many were left out for which reason."""
+
+    files: list[Source]
+    left_out: Counter[str]
+
+
+def find_sources(path: Path) -> Sources:
+    """All files of a folder (recursive) or of a zip archive, or the file itself."""
+    if path.is_dir():
+        return _in_folder(path)
+    if is_zip(path):
+        return _in_zip(path)
+    return Sources(files=[file_source(path)], left_out=Counter())
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file is a zip archive, whatever its name says."""
+    with path.open("rb") as stream:
+        return stream.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
+
+
+def file_source(path: Path) -> Source:
+    """A file on disk."""
+    return Source(name=path.name, open=lambda: path.open("rb"))
+
+
+def bytes_source(name: str, data: bytes) -> Source:
+    """A file in memory."""
+    return Source(name=name, open=lambda: io.BytesIO(data))
+
+
+def _in_folder(folder: Path) -> Sources:
+    files, left_out = [], Counter[str]()
+    for root, folders, names in os.walk(folder, followlinks=False):
+        folders.sort()
+        left_out["link, not followed"] += sum((Path(root) / f).is_symlink() for f in folders)
+        for name in sorted(names):
+            path = Path(root) / name
+            mode = path.lstat().st_mode
+            if stat.S_ISLNK(mode):
+                left_out["link, not followed"] += 1
+            elif not stat.S_ISREG(mode):
+                left_out["no regular file"] += 1
+            elif name.startswith("."):
+                left_out["hidden file"] += 1
+            elif path.stat().st_size == 0:
+                left_out["empty file"] += 1
+            else:
+                files.append(file_source(path))
+    return Sources(files=files, left_out=+left_out)
+
+
+def _in_zip(path: Path) -> Sources:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise CorruptFileError(
+            f"The archive {path.name} is damaged: {error}. Copy or download it again."
+        ) from error
+    files, left_out = [], Counter[str]()
+    for member in members:
+        name = Path(member.filename).name
+        if member.is_dir():
+            continue
+        if stat.S_ISLNK(member.external_attr >> 16):
+            left_out["link, not followed"] += 1
+        elif member.flag_bits & _ENCRYPTED:
+            left_out["encrypted; unpack the archive with its password first"] += 1
+        elif name.startswith("."):
+            left_out["hidden file"] += 1
+        elif member.file_size == 0:
+            left_out["empty file"] += 1
+        else:
+            files.append(Source(name=name, open=_opener(path, member)))
+    return Sources(files=files, left_out=left_out)
+
+
+def _opener(path: Path, member: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
+    def unpack() -> BinaryIO:
+        # zipfile never gives more than the stated size, so checking that is enough
+        size, packed = member.file_size, member.compress_size
+        if size > MAX_FILE_BYTES or size > _LARGEST_EXPANSION * (packed + 1):
+            raise InputError(
+                f"A file in {path.name} states {size} bytes unpacked from {packed}, more than vcam "
+                "unpacks. Unpack the archive yourself if you trust it."
+            )
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return cast(BinaryIO, io.BytesIO(archive.read(member)))
+        except (
+            zipfile.BadZipFile,
+            NotImplementedError,
+            RuntimeError,
+            ValueError,
+            EOFError,
+        ) as error:
+            raise CorruptFileError(
+                f"A file in {path.name} can't be unpacked: {error}. Copy the archive again."
+            ) from error
+
+    return unpack

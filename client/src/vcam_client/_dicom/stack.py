@@ -1,0 +1,169 @@
+"""Puts frames in order along their normal, and says whether they make a volume."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcam_client._dicom.frame import Frame
+from vcam_client.errors import InconsistentSeriesError
+
+_EVEN = 0.02
+"""Largest deviation of a slice distance from the typical one, as a share of it …"""
+_EVEN_MM = 0.02
+"""… or in millimetres: positions are often rounded to hundredths."""
+_SAME_POSITION_MM = 1e-3
+_SAME_POSITION = 0.02
+"""Distance below which slices lie at one position, as a share of the typical one."""
+_TILT_DEG = 0.5
+"""Angle between the stacking direction and the normal up to which it counts as none."""
+_STRAIGHT_MM = 0.05
+"""Largest distance of a slice from the straight line through the first and the last."""
+_WHOLE = 0.05
+"""Deviation from a whole number of slice distances that still speaks for missing slices."""
+_HOLE = 2.5
+"""A lone gap this many times the typical one is a hole, whole number or not."""
+_PROTOCOL_RUN = 3
+"""Wider gaps that are at least this many, side by side at one end, were planned so."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stack:
+    """Frames along their normal; LPS+ millimetres.
+
+    Attributes:
+        frames: in the order of increasing position along the normal.
+        along: float64 [N], position of each along the normal.
+        step: from one slice to the next, on average.
+        spacing: between rows, between columns.
+        tilt_deg: angle between the stacking direction and the normal.
+        even: whether the slices are equally spaced, on a straight line.
+    """
+
+    frames: tuple[Frame, ...]
+    along: NDArray[np.float64]
+    step: NDArray[np.float64]
+    spacing: tuple[float, float]
+    tilt_deg: float
+    even: bool
+
+    @property
+    def tilted(self) -> bool:
+        """Whether the stack is sheared (gantry tilt)."""
+        return self.tilt_deg > _TILT_DEG
+
+    @property
+    def regular(self) -> bool:
+        """Whether an affine with perpendicular axes describes it."""
+        return self.even and not self.tilted
+
+
+def stack(frames: Sequence[Frame], spacing: tuple[float, float], name: str) -> Stack:
+    """Orders the frames of one volume.
+
+    Args:
+        frames: of one orientation and shape, any order.
+        spacing: between rows, between columns (mm).
+        name: of the scan, for messages.
+
+    Raises:
+        InconsistentSeriesError: positions twice, or missing slices.
+    """
+    normal = frames[0].normal
+    positions = np.array([frame.position for frame in frames])
+    along = positions @ normal
+    order = np.argsort(along, kind="stable")
+    ordered, along, positions = tuple(frames[i] for i in order), along[order], positions[order]
+    if len(ordered) == 1:
+        step = normal * (ordered[0].thickness or 1.0)
+        return Stack(
+            frames=ordered, along=along, step=step, spacing=spacing, tilt_deg=0.0, even=True
+        )
+    gaps = np.diff(along)
+    _refuse_same_positions(gaps, along, name)
+    typical = float(np.median(gaps))
+    tolerance = max(_EVEN * typical, _EVEN_MM)
+    even = bool((np.abs(gaps - typical) <= tolerance).all())
+    if len(ordered) == 2:
+        _refuse_hole_between_two(ordered, float(gaps[0]), name)
+    elif not even:
+        _refuse_missing(gaps, along, name)
+    step = (positions[-1] - positions[0]) / (len(ordered) - 1)
+    share = (along - along[0]) / (along[-1] - along[0])
+    line = positions[0] + share[:, None] * (positions[-1] - positions[0])
+    straight = bool(np.linalg.norm(positions - line, axis=1).max() <= _STRAIGHT_MM)
+    cosine = np.clip(step @ normal / np.linalg.norm(step), -1, 1)
+    return Stack(
+        frames=ordered,
+        along=along,
+        step=step,
+        spacing=spacing,
+        tilt_deg=float(np.degrees(np.arccos(cosine))),
+        even=even and straight,
+    )
+
+
+def same_positions(frames: Sequence[Frame]) -> bool:
+    """Whether some of the frames lie at one position along their normal."""
+    along = np.sort(np.array([frame.position for frame in frames]) @ frames[0].normal)
+    gaps = np.diff(along)
+    return bool(gaps.size and (gaps <= _same(gaps)).any())
+
+
+def _same(gaps: NDArray[np.float64]) -> float:
+    distinct = gaps[gaps > _SAME_POSITION_MM]
+    typical = float(np.median(distinct)) if distinct.size else 0.0
+    return max(_SAME_POSITION * typical, _SAME_POSITION_MM)
+
+
+def _refuse_same_positions(
+    gaps: NDArray[np.float64], along: NDArray[np.float64], name: str
+) -> None:
+    same = np.flatnonzero(gaps <= _same(gaps))
+    if same.size:
+        where = sorted({round(float(along[i]), 2) for i in same})
+        raise InconsistentSeriesError(
+            f"Several slices of {name} lie at the same position "
+            f"({_listed(where)} mm along the normal). Keep one series, phase or time point."
+        )
+
+
+def _refuse_missing(gaps: NDArray[np.float64], along: NDArray[np.float64], name: str) -> None:
+    """Tells holes from a protocol whose spacing changes."""
+    least, typical = float(gaps.min()), float(np.median(gaps))
+    counts = gaps / least
+    wide = counts > 1.5
+    if _planned(wide):
+        return
+    whole = bool((np.abs(counts - np.rint(counts)) <= _WHOLE).all())
+    holes = np.flatnonzero(wide if whole else gaps > _HOLE * typical)
+    if holes.size:
+        unit = least if whole else typical
+        listed = [f"{gaps[i]:.3f} mm after {along[i]:.2f} mm" for i in holes]
+        raise InconsistentSeriesError(
+            f"Slices of {name} are missing: they are {unit:.3f} mm apart, but "
+            f"{_listed(listed)} along the normal. Complete the series, or resample it yourself."
+        )
+
+
+def _planned(wide: NDArray[np.bool_]) -> bool:
+    """Whether the wide gaps are one run of several at an end of the stack."""
+    count = int(wide.sum())
+    at_end = bool(wide[:count].all() or wide[-count:].all()) if count else False
+    return at_end and count >= _PROTOCOL_RUN
+
+
+def _refuse_hole_between_two(frames: Sequence[Frame], gap: float, name: str) -> None:
+    stated = frames[0].instance.dataset.get("SpacingBetweenSlices")
+    expected = abs(float(stated)) if stated else 0.0
+    if expected > 0 and gap > 1.5 * expected:
+        raise InconsistentSeriesError(
+            f"Slices of {name} are missing: the two are {gap:.3f} mm apart, the header states "
+            f"{expected:.3f} mm. Complete the series."
+        )
+
+
+def _listed(items: Sequence[object], most: int = 4) -> str:
+    text = ", ".join(map(str, items[:most]))
+    return f"{text} and {len(items) - most} more" if len(items) > most else text

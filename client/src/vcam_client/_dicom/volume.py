@@ -1,0 +1,214 @@
+"""One series becomes a volume."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcam_client._dicom.frame import Frame
+from vcam_client._dicom.header import Header
+from vcam_client._dicom.pixels import read_voxels
+from vcam_client._dicom.regular import regular
+from vcam_client._dicom.series import Found, Series, find_series
+from vcam_client._dicom.stack import Stack, stack
+from vcam_client._limits import check_voxels
+from vcam_client._options import ReadOptions
+from vcam_client.errors import (
+    CorruptFileError,
+    InconsistentSeriesError,
+    InputError,
+    UnsupportedFormatError,
+)
+from vcam_client.volume import Volume
+
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_SUFFIXES = (".dcm", ".dicom", ".ima", ".zip")
+
+
+def read_dicom(path: Path, options: ReadOptions) -> Volume:
+    """Reads one series of a file, a folder (searched recursively), a zip archive or a DICOMDIR.
+
+    Raises:
+        UnsupportedFormatError: nothing that is a volume or a radiograph.
+        CorruptFileError: damaged headers or pixels.
+        InconsistentSeriesError: several series and none chosen, missing or duplicate
+            slices; with `strict`, tilted or unevenly spaced ones.
+        InputError: no such series, no spacing, or more voxels than the limit.
+    """
+    return read_series(choose(find_series(path), path, options), path, options)
+
+
+def choose(found: Found, path: Path, options: ReadOptions) -> Series:
+    """The series that is wanted: the only one, or the one that `options` names."""
+    if not found.series:
+        raise _nothing(found, path)
+    wanted = options.series
+    if wanted is None:
+        if len(found.series) == 1:
+            return found.series[0]
+        raise InconsistentSeriesError(
+            f"Expected one series in {path.name}, found {len(found.series)}:\n"
+            f"{table(found.series)}\nChoose one with --series NUMBER."
+        )
+    matching = [s for s in found.series if wanted == str(s.number)]
+    matching = matching or [s for s in found.series if s.uid and s.uid == wanted]
+    if len(matching) == 1:
+        return matching[0]
+    what = "several volumes of that series" if matching else "no such series"
+    raise InputError(
+        f"Expected --series to name one series of {path.name}, found {what}:\n"
+        f"{table(matching or found.series)}\nGive the number of its row."
+    )
+
+
+def table(series: Iterable[Series]) -> str:
+    """A row for each series: number, modality, size, spacing and orientation."""
+    rows = []
+    for item in series:
+        columns, lines, slices = item.shape
+        spacing = item.frames[0].spacing
+        pixel = f"{spacing[1]:.3g}×{spacing[0]:.3g} mm" if spacing else "spacing unknown"
+        number = str(item.frames[0].instance.dataset.get("SeriesNumber") or "–")
+        rows.append(
+            f"  {item.number:>3}  {item.modality:<2}  {slices:>4} × {columns}×{lines}  {pixel}  "
+            f"{_plane(item.frames[0])}  (series number {number})"
+        )
+    return "\n".join(rows)
+
+
+def read_series(series: Series, path: Path, options: ReadOptions) -> Volume:
+    """Decodes one series; see `read_dicom`."""
+    columns, rows, slices = series.shape
+    check_voxels((columns, rows, slices), path.name)
+    first = series.frames[0]
+    ordered, warnings = _stack(series, path, options)
+    if not ordered.regular and options.strict:
+        raise InconsistentSeriesError(
+            f"{path.name} is {_irregularity(ordered)}; with --strict it is not resampled. "
+            "Leave --strict out, or resample it to a regular grid yourself."
+        )
+    voxels = read_voxels(ordered.frames)
+    origin, step = ordered.frames[0].position, ordered.step
+    if not ordered.regular:
+        grid = regular(ordered, voxels, series.modality, path.name)
+        voxels, origin, step = grid.voxels, grid.origin, grid.step
+        warnings.append(
+            f"The series is {_irregularity(ordered)}; it was resampled to a regular grid of "
+            f"{'×'.join(map(str, voxels.data.shape[::-1]))} voxels, "
+            f"{float(np.linalg.norm(step)):.3g} mm from slice to slice. The heatmap lies on that."
+        )
+    return Volume(
+        data=voxels.data.transpose(2, 1, 0),
+        affine=_LPS_TO_RAS @ _affine(first, ordered.spacing, step, origin),
+        units=_units(first),
+        modality=series.modality,
+        name=_name(path, options),
+        padding=voxels.padding,
+        warnings=tuple(warnings),
+    )
+
+
+def _stack(series: Series, path: Path, options: ReadOptions) -> tuple[Stack, list[str]]:
+    first, warnings = series.frames[0], list[str]()
+    instance = first.instance
+    spacing = first.spacing
+    if instance.unplaced or (spacing is None and not instance.radiograph):
+        if options.spacing is None:
+            raise UnsupportedFormatError(
+                f"{path.name} does not say where its pixels lie: it states no position, "
+                "orientation or spacing. If you know the spacing, give it with --spacing; "
+                "frames are then taken in their stored order."
+            )
+        across, down, through = options.spacing
+        step = np.array([0, 0, through])
+        frames = tuple(sorted(series.frames, key=lambda frame: frame.index))
+        warnings.append(
+            "The file does not say where its slices lie: their order and directions are assumed, "
+            "the spacing is the one you gave."
+        )
+        return Stack(
+            frames=frames,
+            along=through * np.arange(len(frames), dtype=np.float64),
+            step=step,
+            spacing=(down, across),
+            tilt_deg=0.0,
+            even=True,
+        ), warnings
+    if spacing is None:
+        spacing = (options.spacing[1], options.spacing[0]) if options.spacing else (1.0, 1.0)
+        if not options.spacing:
+            warnings.append("The radiograph states no pixel spacing; 1 mm is assumed.")
+    ordered = stack(series.frames, spacing, path.name)
+    if len(ordered.frames) == 1 and not instance.radiograph and not first.thickness:
+        warnings.append("The only slice states no thickness; 1 mm is assumed.")
+    return ordered, warnings
+
+
+def _affine(
+    frame: Frame,
+    spacing: tuple[float, float],
+    step: NDArray[np.float64],
+    origin: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Voxel (column, row, slice) to LPS+ mm."""
+    affine = np.eye(4)
+    # a column index moves along the row direction, by the spacing between columns
+    affine[:3, 0] = frame.direction[:3] * spacing[1]
+    affine[:3, 1] = frame.direction[3:] * spacing[0]
+    affine[:3, 2] = step
+    affine[:3, 3] = origin
+    return affine
+
+
+def _units(frame: Frame) -> str:
+    """Hounsfield units only where the file says how to get them."""
+    stated = frame.slope is not None or frame.rescale_type == "HU"
+    return (
+        "HU"
+        if frame.instance.modality == "CT" and stated and frame.rescale_type in ("", "HU")
+        else ""
+    )
+
+
+def _irregularity(ordered: Stack) -> str:
+    parts = []
+    if ordered.tilted:
+        parts.append(f"stacked {ordered.tilt_deg:.1f}° off its normal (gantry tilt)")
+    if not ordered.even:
+        gaps = np.diff(ordered.along)
+        parts.append(f"unevenly spaced ({gaps.min():.3g} to {gaps.max():.3g} mm)")
+    return " and ".join(parts)
+
+
+def _plane(frame: Frame) -> str:
+    """The closest anatomical plane."""
+    if frame.instance.radiograph:
+        return "radiograph"
+    if frame.instance.unplaced:
+        return "unplaced"
+    axis = int(np.argmax(np.abs(frame.normal)))
+    return ("sagittal", "coronal", "axial")[axis]
+
+
+def _name(path: Path, options: ReadOptions) -> str:
+    stem = path.stem if path.is_file() and path.suffix.lower() in _SUFFIXES else path.name
+    return f"{stem}_series{options.series}" if (options.series or "").isdigit() else stem
+
+
+def _nothing(found: Found, path: Path) -> InputError:
+    reasons = "; ".join(
+        reason if path.is_file() and n == 1 else f"{n} × {reason}"
+        for reason, n in found.left_out.most_common()
+    )
+    kind = CorruptFileError if found.damaged else UnsupportedFormatError
+    return kind(
+        f"Found no CT, MR or radiograph that vcam reads in {path.name}: "
+        f"{reasons or 'the folder is empty'}. "
+        "Give a scan: a NIfTI file, a DICOM file, or a folder, zip or DICOMDIR with a series."
+    )
+
+
+def transfer_syntax(header: Header) -> str:
+    """The name of an instance's transfer syntax."""
+    return str(header.transfer_syntax.name)
