@@ -1,10 +1,20 @@
 """DICOM: the instances of a series become a volume.
 
-sources → header → instance (frames) → series → stack (order) → pixels → volume.
+sources → header → instance, frame → series → stack (order) → pixels → volume.
 LPS+ becomes RAS+ in `volume.py` and nowhere else.
 """
 
+from vcam_client._dicom.facts import SeriesFacts, facts_of
 from vcam_client._dicom.series import Found, Series, find_series
 from vcam_client._dicom.volume import choose, read_dicom, read_series
 
-__all__ = ["Found", "Series", "choose", "find_series", "read_dicom", "read_series"]
+__all__ = [
+    "Found",
+    "Series",
+    "SeriesFacts",
+    "choose",
+    "facts_of",
+    "find_series",
+    "read_dicom",
+    "read_series",
+]

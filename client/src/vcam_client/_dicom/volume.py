@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client._dicom.frame import Frame
-from vcam_client._dicom.header import Header
 from vcam_client._dicom.pixels import read_voxels
 from vcam_client._dicom.regular import regular
 from vcam_client._dicom.series import Found, Series, find_series
@@ -82,7 +81,7 @@ def read_series(series: Series, path: Path, options: ReadOptions) -> Volume:
     columns, rows, slices = series.shape
     check_voxels((columns, rows, slices), path.name)
     first = series.frames[0]
-    ordered, warnings = _stack(series, path, options)
+    ordered, warnings = ordered_stack(series, path, options)
     if not ordered.regular and options.strict:
         raise InconsistentSeriesError(
             f"{path.name} is {_irregularity(ordered)}; with --strict it is not resampled. "
@@ -100,16 +99,23 @@ def read_series(series: Series, path: Path, options: ReadOptions) -> Volume:
         )
     return Volume(
         data=voxels.data.transpose(2, 1, 0),
-        affine=_LPS_TO_RAS @ _affine(first, ordered.spacing, step, origin),
-        units=_units(first),
+        affine=lps_to_ras_affine(first, ordered.spacing, step, origin),
+        units=units_of(first),
         modality=series.modality,
         name=_name(path, options),
         padding=voxels.padding,
         warnings=tuple(warnings),
+        spacing_known=first.spacing is not None or options.spacing is not None,
     )
 
 
-def _stack(series: Series, path: Path, options: ReadOptions) -> tuple[Stack, list[str]]:
+def ordered_stack(series: Series, path: Path, options: ReadOptions) -> tuple[Stack, list[str]]:
+    """The frames in order, and what had to be assumed, in sentences.
+
+    Raises:
+        UnsupportedFormatError: it does not say where its pixels lie.
+        InconsistentSeriesError: positions twice, or missing slices.
+    """
     first, warnings = series.frames[0], list[str]()
     instance = first.instance
     spacing = first.spacing
@@ -137,31 +143,30 @@ def _stack(series: Series, path: Path, options: ReadOptions) -> tuple[Stack, lis
         ), warnings
     if spacing is None:
         spacing = (options.spacing[1], options.spacing[0]) if options.spacing else (1.0, 1.0)
-        if not options.spacing:
-            warnings.append("The radiograph states no pixel spacing; 1 mm is assumed.")
     ordered = stack(series.frames, spacing, path.name)
     if len(ordered.frames) == 1 and not instance.radiograph and not first.thickness:
         warnings.append("The only slice states no thickness; 1 mm is assumed.")
     return ordered, warnings
 
 
-def _affine(
+def lps_to_ras_affine(
     frame: Frame,
     spacing: tuple[float, float],
     step: NDArray[np.float64],
     origin: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Voxel (column, row, slice) to LPS+ mm."""
+    """Voxel (column, row, slice) to RAS+ mm, from directions, step and origin in LPS+."""
     affine = np.eye(4)
     # a column index moves along the row direction, by the spacing between columns
     affine[:3, 0] = frame.direction[:3] * spacing[1]
     affine[:3, 1] = frame.direction[3:] * spacing[0]
     affine[:3, 2] = step
     affine[:3, 3] = origin
-    return affine
+    ras: NDArray[np.float64] = _LPS_TO_RAS @ affine
+    return ras
 
 
-def _units(frame: Frame) -> str:
+def units_of(frame: Frame) -> str:
     """Hounsfield units only where the file says how to get them."""
     stated = frame.slope is not None or frame.rescale_type == "HU"
     return (
@@ -207,8 +212,3 @@ def _nothing(found: Found, path: Path) -> InputError:
         f"{reasons or 'the folder is empty'}. "
         "Give a scan: a NIfTI file, a DICOM file, or a folder, zip or DICOMDIR with a series."
     )
-
-
-def transfer_syntax(header: Header) -> str:
-    """The name of an instance's transfer syntax."""
-    return str(header.transfer_syntax.name)
