@@ -140,7 +140,7 @@ class Client:
         _require_modality(volume, spec)
         clock = time.perf_counter()
         placement = place(volume, spec.grid, spec.slice_aggregation)
-        tensor = placement.to_model(volume.data, spec.intensity.dtype)
+        tensor = placement.to_model(volume.data, spec.intensity.dtype, padding=volume.padding)
         prepared = time.perf_counter()
         explain = (
             self._explain_slices

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from vcam_client._files import write_atomically
 from vcam_client.grid import Placement
@@ -135,26 +135,18 @@ class Prediction:
         cell; zero where the model never saw the scan, and everywhere when there
         is no evidence.
         """
-        axes = self.placement.axes
-        tensor = np.zeros([axis.scan_size for axis in axes], np.uint8)
-        if self.has_evidence:
-            cells = np.maximum(self.cam, 0) / self.cam.max()
-            for plane, values in zip(
-                tensor, self.placement.cells_on_scan(cells, self.layer), strict=True
-            ):
-                np.rint(values / HEATMAP_STEP, out=values)
-                plane[:] = values
-        return self.placement.from_tensor_axes(tensor)
+        return self._map_on_scan(np.uint8, 1 / HEATMAP_STEP)
 
     def heatmap(self) -> NDArray[np.float32]:
         """float32 [I, J, K] in [0, 1] on the scan's grid, not rounded; see `stored_heatmap`."""
-        axes = self.placement.axes
-        tensor = np.zeros([axis.scan_size for axis in axes], np.float32)
-        if self.has_evidence:
-            cells = np.maximum(self.cam, 0) / self.cam.max()
-            for n, plane in enumerate(self.placement.cells_on_scan(cells, self.layer)):
-                tensor[n] = plane
-        return self.placement.from_tensor_axes(tensor)
+        return self._map_on_scan(np.float32, 1.0)
+
+    def _map_on_scan(self, dtype: DTypeLike, strongest: float) -> NDArray[Any]:
+        """[I, J, K], the strongest cell at the value `strongest`; zeros without evidence."""
+        if not self.has_evidence:
+            return np.zeros(self.volume.shape, dtype, order="F")
+        cells = np.maximum(self.cam, 0) * (strongest / float(self.cam.max()))
+        return self.placement.map_on_scan(cells, self.layer, dtype)
 
     @property
     def no_evidence(self) -> str:
@@ -195,6 +187,8 @@ class Prediction:
         cell = tuple(int(c) for c in np.unravel_index(int(np.argmax(self.cam)), self.cam.shape))
         voxel = self.placement.cell_on_scan(cell, self.layer)
         level = round(EVIDENCE_LEVEL / HEATMAP_STEP)
+        # plane by plane: a mask of the whole scan would be as large as the heatmap
+        strong = sum(int(np.count_nonzero(plane >= level)) for plane in self.stored_heatmap.T)
         return Evidence(
             found=self.has_evidence,
             raw_maximum=float(self.cam.max()),
@@ -203,7 +197,7 @@ class Prediction:
             cell=cell,
             voxel=voxel,
             world=self.volume.world(voxel),
-            volume_mm3=int((self.stored_heatmap >= level).sum()) * self.volume.voxel_mm3,
+            volume_mm3=strong * self.volume.voxel_mm3,
         )
 
     def to_dict(self) -> dict[str, Any]:
