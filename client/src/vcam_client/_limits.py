@@ -1,5 +1,7 @@
 """What vcam is willing to allocate for one scan; checked before anything is allocated."""
 
+import math
+
 from vcam_client.errors import InputError
 
 MAX_VOXELS = 2**31
@@ -15,15 +17,19 @@ DEFLATE_EXPANSION = 1032
 """Most bytes that one byte of a deflate stream (gzip, PNG) can become (zlib's manual)."""
 
 
-def check_voxels(shape: tuple[int, ...], name: str) -> None:
-    """Raises InputError where a volume of `shape` is larger than vcam takes."""
-    count = 1
-    for size in shape:
-        count *= size
-    if count > MAX_VOXELS:
+def check_voxels(shape: tuple[int, ...], name: str, most: int | None = None) -> None:
+    """Raises InputError where a volume of `shape` is larger than vcam takes.
+
+    Args:
+        shape: voxels along each axis.
+        name: the file.
+        most: the limit; MAX_VOXELS by default.
+    """
+    most = MAX_VOXELS if most is None else most
+    if math.prod(shape) > most:
         raise InputError(
             f"{name} states {'×'.join(map(str, shape))} voxels, more than the limit of "
-            f"{MAX_VOXELS}. Crop or resample it first."
+            f"{most}. Crop or resample it first."
         )
 
 

@@ -5,7 +5,6 @@ is read to its end, so that its checksum is verified, and voxels are a view of
 the decompressed bytes. Headers and affines are nibabel's.
 """
 
-import gzip
 import io
 import math
 from pathlib import Path
@@ -16,9 +15,10 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
+from vcam_client._deflate import gzip_bytes
 from vcam_client._gzip import head_of, span_of
 from vcam_client._limits import MAX_FILE_BYTES, check_voxels
-from vcam_client._options import ReadOptions
+from vcam_client._options import ReadOptions, chosen_volume
 from vcam_client.errors import CorruptFileError, InputError, UnsupportedFormatError
 from vcam_client.volume import Volume
 
@@ -72,7 +72,8 @@ def read_nifti(path: Path, options: ReadOptions = _DEFAULTS) -> Volume:
     _refuse_cifti(header, head, path)
     shape, volumes = _shape(header, path)
     dtype = _voxel_dtype(header, path)
-    index = _chosen(options.volume_index, volumes, shape, path)
+    voxels_each = f"of {'×'.join(map(str, shape))} voxels"
+    index = chosen_volume(options.volume_index, volumes, voxels_each, path.name)
     first = _first_voxel(header, path, paired=data_path != header_path)
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     voxels = span_of(data_path, first + index * size, size, first + volumes * size)
@@ -114,16 +115,11 @@ def nifti_bytes(data: NDArray[np.uint8], volume: Volume, scale: float) -> bytes:
     image.header.set_data_dtype(np.uint8)
     image.header.set_slope_inter(scale, 0)
     image.header["cal_min"], image.header["cal_max"] = 0, 1
-    stream = io.BytesIO()
-    # fileobj without a name and a fixed time: the same heatmap gives the same bytes
-    with gzip.GzipFile(filename="", fileobj=stream, mode="wb", compresslevel=1, mtime=0) as packed:
-        head = io.BytesIO()
-        image.header["vox_offset"] = image.header.single_vox_offset
-        image.header.write_to(head)
-        packed.write(head.getvalue().ljust(int(image.header["vox_offset"]), b"\0"))
-        for plane in data.transpose(2, 1, 0):
-            packed.write(np.ascontiguousarray(plane).tobytes())
-    return stream.getvalue()
+    image.header["vox_offset"] = image.header.single_vox_offset
+    head = io.BytesIO()
+    image.header.write_to(head)
+    voxels = np.ascontiguousarray(data.transpose(2, 1, 0))  # the first index runs fastest
+    return gzip_bytes(head.getvalue().ljust(int(image.header["vox_offset"]), b"\0"), voxels)
 
 
 _GEOMETRY_FIELDS = (
@@ -212,22 +208,6 @@ def _shape(header: Any, path: Path) -> tuple[tuple[int, int, int], int]:
     i, j, k = (*sizes[:3], 1, 1)[:3]
     check_voxels((i, j, k), path.name)
     return (i, j, k), math.prod(sizes[3:])
-
-
-def _chosen(index: int | None, volumes: int, shape: tuple[int, int, int], path: Path) -> int:
-    size = "×".join(map(str, shape))
-    if index is None and volumes > 1:
-        raise InputError(
-            f"Expected one 3-D volume, received {volumes} volumes of {size} voxels in {path.name}. "
-            f"Choose one with --volume-index, 0 to {volumes - 1}."
-        )
-    if index is not None and not 0 <= index < volumes:
-        held = "one volume" if volumes == 1 else f"{volumes} volumes"
-        raise InputError(
-            f"{path.name} holds {held} of {size} voxels, there is none with index {index}. "
-            + ("Leave out --volume-index." if volumes == 1 else f"Choose 0 to {volumes - 1}.")
-        )
-    return index or 0
 
 
 def _first_voxel(header: Any, path: Path, *, paired: bool) -> int:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from vcam_client.errors import InputError
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions:
@@ -20,3 +22,29 @@ class ReadOptions:
     volume_index: int | None = None
     spacing: tuple[float, ...] | None = None
     strict: bool = False
+
+
+def chosen_volume(index: int | None, volumes: int, what: str, name: str) -> int:
+    """Which of several volumes to read, from 0.
+
+    Args:
+        index: the one asked for, or None.
+        volumes: how many there are.
+        what: what each of them is, such as "of 6×7×8 voxels".
+        name: the file.
+
+    Raises:
+        InputError: several and none is chosen, or one is chosen that is not there.
+    """
+    if index is None and volumes > 1:
+        raise InputError(
+            f"Expected one volume, received {volumes} volumes {what} in {name}. "
+            f"Choose one with --volume-index, 0 to {volumes - 1}."
+        )
+    if index is not None and not 0 <= index < volumes:
+        held = "one volume" if volumes == 1 else f"{volumes} volumes"
+        raise InputError(
+            f"{name} holds {held} {what}, there is none with index {index}. "
+            + ("Leave out --volume-index." if volumes == 1 else f"Choose 0 to {volumes - 1}.")
+        )
+    return index or 0

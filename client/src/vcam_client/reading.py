@@ -14,6 +14,18 @@ from vcam_client.volume import Volume
 
 _DICOM_PREFIX = 128
 """Bytes before the marker "DICM" of a DICOM file."""
+_HEAD_BYTES = 132
+_DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
+_NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz")
+_KINDS: dict[str, tuple[tuple[bytes, ...], tuple[str, ...]]] = {
+    "tiff": (
+        (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+        (".tif", ".tiff", ".btf", ".tf8"),
+    ),
+    "npy": ((b"\x93NUMPY",), (".npy",)),
+    "picture": ((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"), (".png", ".jpg", ".jpeg")),
+}
+"""How files of each kind begin, and the ends of names that promise it."""
 
 
 def read_volume(
@@ -24,7 +36,10 @@ def read_volume(
     spacing: float | Sequence[float] | None = None,
     strict: bool = False,
 ) -> Volume:
-    """Reads one volume from a NIfTI file, DICOM (file, folder, zip, DICOMDIR), a TIFF stack, …
+    """Reads one volume: NIfTI, DICOM (file, folder, zip, DICOMDIR), TIFF, .npy, PNG or JPEG.
+
+    What a file is follows from how it begins; NIfTI from its name. docs/formats.md says
+    what of each kind is read, and how axes, spacing and units are taken.
 
     Args:
         path: the file or folder.
@@ -38,16 +53,12 @@ def read_volume(
         InputError: an option that does not fit, or more voxels than the limit.
     """
     path = Path(path)
-    options = ReadOptions(
-        series=None if series is None else str(series),
-        volume_index=volume_index,
-        spacing=_spacing(spacing),
-        strict=strict,
-    )
+    options = read_options(series=series, volume_index=volume_index, spacing=spacing, strict=strict)
     if not path.exists():
         raise ScanNotFoundError(
             f"There is no file or folder {str(path)!r}. Check the path; "
-            "expected a .nii or .nii.gz file, a DICOM file or a folder with a DICOM series."
+            "expected a NIfTI or DICOM file, a folder with a DICOM series, a TIFF stack, an "
+            "array (.npy) or a picture."
         )
     try:
         return _read(path, options)
@@ -58,6 +69,35 @@ def read_volume(
             f"{path.name} can't be read: {error.strerror or error}. Check its permissions, "
             "or copy it again."
         ) from error
+
+
+def read_options(
+    *,
+    series: str | int | None = None,
+    volume_index: int | None = None,
+    spacing: float | Sequence[float] | None = None,
+    strict: bool = False,
+) -> ReadOptions:
+    """The options of `read_volume`, checked.
+
+    Raises:
+        InputError: an option of the wrong kind.
+    """
+    return ReadOptions(
+        series=None if series is None else str(series),
+        volume_index=volume_index,
+        spacing=_spacing(spacing),
+        strict=strict,
+    )
+
+
+def holds_dicom(path: Path) -> bool:
+    """Whether `read_volume` takes a file or folder as DICOM; so for all it doesn't recognise."""
+    if path.is_dir():
+        return not _slices_in(path)
+    if not path.is_file() or path.stat().st_size == 0:
+        return False
+    return _kind(path) is None and not _misnamed(path)
 
 
 def _spacing(given: float | Sequence[float] | None) -> tuple[float, ...] | None:
@@ -73,22 +113,91 @@ def _spacing(given: float | Sequence[float] | None) -> tuple[float, ...] | None:
 
 
 def _read(path: Path, options: ReadOptions) -> Volume:
-    # nibabel and pydicom are imported when a file needs them
-    from vcam_client import _dicom, _nifti
-
+    # nibabel, pydicom, tifffile, … are imported when a file needs them
     if path.is_dir():
-        return _dicom.read_dicom(path, options)
+        return _read_folder(path, options)
     if not path.is_file():
         raise UnsupportedFormatError(f"{path.name} is neither a file nor a folder.")
     if path.stat().st_size == 0:
         raise CorruptFileError(f"{path.name} is empty. Copy or download the file again.")
-    if path.name.lower().endswith(_nifti.SUFFIXES):
-        return _nifti.read_nifti(path, options)
+    kind = _kind(path)
+    if kind is None and (promised := _misnamed(path)):
+        raise CorruptFileError(
+            f"{path.name} is named as a {promised} file, but does not begin as one. "
+            "Copy or download the file again."
+        )
+    if kind is None:
+        return _read_dicom(path, options)
+    if options.series is not None:
+        raise InputError(f"{path.name} is no DICOM file, it has no series. Leave out --series.")
+    if kind == "nifti":
+        from vcam_client._nifti import read_nifti
+
+        return read_nifti(path, options)
+    if kind == "tiff":
+        from vcam_client._tiff import read_tiff
+
+        return read_tiff(path, options)
+    if kind == "npy":
+        from vcam_client._npy import read_npy
+
+        return read_npy(path, options)
+    from vcam_client._pictures import read_picture
+
+    return read_picture(path, options)
+
+
+def _read_dicom(path: Path, options: ReadOptions) -> Volume:
+    from vcam_client import _dicom
+
+    return _dicom.read_dicom(path, options)
+
+
+def _read_folder(path: Path, options: ReadOptions) -> Volume:
+    slices = _slices_in(path) if options.series is None else []
+    if slices:
+        from vcam_client._slice_folder import read_slices
+
+        return read_slices(path, slices, options)
+    return _read_dicom(path, options)
+
+
+def _slices_in(folder: Path) -> list[Path]:
+    """The TIFF slices directly in a folder, else its PNG slices; none where DICOM is about."""
+    files = [p for p in sorted(folder.iterdir()) if p.is_file() and not p.name.startswith(".")]
+    for suffixes in (_KINDS["tiff"][1], (".png",)):
+        slices = [p for p in files if p.name.lower().endswith(suffixes)]
+        if slices:
+            return [] if any(_is_dicom(p) for p in folder.rglob("*") if p.is_file()) else slices
+    return []
+
+
+def _is_dicom(path: Path) -> bool:
+    return path.suffix.lower() in _DICOM_SUFFIXES or _marked(_head(path))
+
+
+def _head(path: Path) -> bytes:
     with path.open("rb") as stream:
-        head = stream.read(_DICOM_PREFIX + 4)
-    if head[_DICOM_PREFIX:] == b"DICM" or path.suffix.lower() in (".dcm", ".ima", ".dicom"):
-        return _dicom.read_dicom(path, options)
-    raise UnsupportedFormatError(
-        f"{path.name} is neither NIfTI nor DICOM. Give a .nii or .nii.gz file, a DICOM file "
-        "or a folder with a DICOM series."
-    )
+        return stream.read(_HEAD_BYTES)
+
+
+def _marked(head: bytes) -> bool:
+    return head[_DICOM_PREFIX : _DICOM_PREFIX + 4] == b"DICM"
+
+
+def _kind(path: Path) -> str | None:
+    """What a file is by the way it begins, NIfTI by name; None for DICOM and the unknown."""
+    if path.name.lower().endswith(_NIFTI_SUFFIXES):
+        return "nifti"
+    head = _head(path)
+    if _marked(head):
+        return None  # whatever its name, and though it may be a TIFF besides
+    return next((kind for kind, (magics, _) in _KINDS.items() if head.startswith(magics)), None)
+
+
+def _misnamed(path: Path) -> str:
+    """The kind that a file's name promises and its bytes don't; "" where there is none."""
+    if _marked(_head(path)):
+        return ""
+    name = path.name.lower()
+    return next((s for _, suffixes in _KINDS.values() for s in suffixes if name.endswith(s)), "")

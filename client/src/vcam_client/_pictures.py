@@ -1,0 +1,138 @@
+"""PNG and JPEG: pictures for 2-D models, and slices of a folder of PNG slices.
+
+PNG is decoded by libpng, which keeps 16 bits of every kind and checks each chunk; JPEG
+by Pillow, which refuses a stream that breaks off.
+"""
+
+import struct
+import warnings
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vcam_client._laboratory import picture, upright
+from vcam_client._limits import DEFLATE_EXPANSION, MAX_PICTURE_PIXELS, check_voxels
+from vcam_client._options import ReadOptions, chosen_volume
+from vcam_client.errors import CorruptFileError, UnsupportedFormatError
+from vcam_client.volume import Volume
+
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+JPEG_MAGIC = b"\xff\xd8\xff"
+SUFFIXES = (".png", ".jpg", ".jpeg")
+
+_EXIF_ORIENTATION = 0x0112
+_HEADER = struct.Struct(">4sIIBB")
+"""IHDR: its name, width, height, bits and colour type; after magic and chunk length."""
+_HEADER_AT = len(PNG_MAGIC) + 4
+_NEARLY_GREY = 8
+"""Most that the channels of a grey JPEG may differ, of 255; its chroma is quantised."""
+
+_DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,  # Pillow's own, UnidentifiedImageError among them
+    RuntimeError,  # all of imagecodecs
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What Pillow and imagecodecs raise on damaged files."""
+
+
+def read_picture(path: Path, options: ReadOptions) -> Volume:
+    """Reads a PNG or JPEG as a volume of one slice, upright as EXIF says.
+
+    Its spacing is the one in `options`, else unknown: dots per inch are those of a
+    screen or of paper, and not taken.
+
+    Returns:
+        A volume of uint8 or uint16 [columns, rows, 1]; see `_laboratory` for its axes.
+
+    Raises:
+        UnsupportedFormatError: true colour, or transparent pixels.
+        CorruptFileError: truncated or damaged.
+        InputError: more pixels than the limit.
+    """
+    chosen_volume(options.volume_index, 1, "of one slice", path.name)
+    return picture(read_grey(path), options.spacing, path.stem)
+
+
+def read_grey(path: Path) -> NDArray[Any]:
+    """Grey values of a PNG or JPEG, uint8 or uint16 [rows, columns]; errors as above."""
+    with path.open("rb") as stream:
+        is_png = stream.read(len(PNG_MAGIC)) == PNG_MAGIC
+    try:
+        values, orientation = _png(path) if is_png else _jpeg(path)
+    except (CorruptFileError, UnsupportedFormatError):
+        raise
+    except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's, not the picture's
+        raise CorruptFileError(
+            f"{path.name} can't be decoded: it breaks off, is damaged or of a rare kind. "
+            "Copy it again, or save it anew as PNG."
+        ) from error
+    return upright(_grey(values, path, 0 if is_png else _NEARLY_GREY), orientation)
+
+
+def _png(path: Path) -> tuple[NDArray[Any], int]:
+    packed = path.read_bytes()
+    name, width, height, bits, _ = _HEADER.unpack_from(packed, _HEADER_AT)
+    if name != b"IHDR":
+        raise ValueError("no IHDR")
+    check_voxels((width, height), path.name, most=MAX_PICTURE_PIXELS)
+    if width * height * bits // 8 > len(packed) * DEFLATE_EXPANSION:
+        raise CorruptFileError(
+            f"{path.name} breaks off: it states {width}×{height} pixels, more than its "
+            f"{len(packed)} bytes can hold. Copy it again."
+        )
+    return imagecodecs.png_decode(packed), _orientation(path, "PNG")
+
+
+def _jpeg(path: Path) -> tuple[NDArray[Any], int]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(path, formats=("JPEG",)) as image:
+            check_voxels(image.size, path.name, most=MAX_PICTURE_PIXELS)
+            return np.asarray(image), int(image.getexif().get(_EXIF_ORIENTATION, 1))
+
+
+def _orientation(path: Path, kind: str) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(path, formats=(kind,)) as image:
+            return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+
+
+def _grey(values: NDArray[Any], path: Path, tolerance: int) -> NDArray[Any]:
+    """One value for each pixel, of [rows, columns] or [rows, columns, channels]."""
+    if values.ndim == 2:
+        return values
+    channels = values.shape[2]
+    if channels in (2, 4) and not path.suffix.lower().startswith(".j"):
+        if (values[..., -1] != np.iinfo(values.dtype).max).any():
+            raise UnsupportedFormatError(
+                f"Expected opaque pixels, received transparent ones in {path.name}. "
+                "Save it without transparency."
+            )
+        values = values[..., :-1]
+    first = values[..., 0].astype(np.int32)
+    apart = max(int(np.abs(values[..., n] - first).max()) for n in range(values.shape[2]))
+    if apart > tolerance or channels > 4:
+        raise UnsupportedFormatError(
+            f"Expected grey values, received colours in {path.name}: its channels differ by up to "
+            f"{apart}, and a model takes one value for each pixel. Convert it to grey."
+        )
+    if apart == 0:
+        return np.ascontiguousarray(values[..., 0])
+    mean: NDArray[Any] = np.rint(values.mean(axis=2, dtype=np.float32))
+    return mean.astype(values.dtype)
