@@ -161,7 +161,7 @@ def test_a_missing_sop_class_leaves_the_modality_to_decide(tmp_path: Path) -> No
     ("tags", "error", "message"),
     [
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, UnsupportedFormatError, "localizer"),
-        ({"ImagePositionPatient": None}, UnsupportedFormatError, "no position"),
+        ({"PixelSpacing": None}, UnsupportedFormatError, "how far apart its pixels are.*--spacing"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, UnsupportedFormatError, "Secondary Capture"),
         ({"Rows": 600}, CorruptFileError, "pixels of IM001 can't be decoded"),
     ],
@@ -172,6 +172,31 @@ def test_what_is_no_volume_is_refused_with_the_reason(
     write_series(tmp_path, VOXELS[:1], **tags)
     with pytest.raises(error, match=message):
         read_volume(tmp_path)
+
+
+def test_an_image_without_position_is_read_with_a_warning(tmp_path: Path) -> None:
+    write_series(tmp_path, VOXELS[:1], ImagePositionPatient=None, ImageOrientationPatient=None)
+    volume = read_volume(tmp_path)
+    assert volume.warnings[0].startswith("The file states no position or orientation")
+    np.testing.assert_allclose(volume.spacing, (0.7, 0.9, 9))  # 9 mm: SliceThickness
+    with pytest.raises(UnsupportedFormatError, match="no position or orientation.*--strict"):
+        read_volume(tmp_path, strict=True)
+
+
+def test_spacing_from_the_user_where_the_file_states_none(tmp_path: Path) -> None:
+    write_series(tmp_path, VOXELS, PixelSpacing=None)
+    volume = read_volume(tmp_path, spacing=(0.5, 0.6, 99))
+    # the distance of slices is stated by their positions
+    np.testing.assert_allclose(volume.spacing, (0.5, 0.6, 2.5))
+    assert volume.spacing_known
+
+
+def test_a_radiograph_without_spacing_says_so(tmp_path: Path) -> None:
+    write_slice(
+        tmp_path / "cr", VOXELS[0], (0, 0, 0), SOPClassUID=CR, Modality="CR", PixelSpacing=None
+    )
+    assert not read_volume(tmp_path).spacing_known
+    assert read_volume(tmp_path, spacing=0.2).spacing == (0.2, 0.2, 1.0)
 
 
 def test_no_patient_data_in_messages(tmp_path: Path) -> None:

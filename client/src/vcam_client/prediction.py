@@ -45,8 +45,9 @@ class Evidence:
         reference_maximum: the spec's typical maximum of a true positive, or None.
         cell: cell of the maximum, tensor axes (sliced axis first for 2-D models).
         voxel: scan index (i, j, k) of that cell's centre; may be fractional.
-        world: RAS+ millimetres of that centre.
-        volume_mm3: scan volume where the heatmap is at least EVIDENCE_LEVEL.
+        world: RAS+ millimetres of that centre; None where the spacing is unknown.
+        share: share of the scan's voxels where the heatmap is at least EVIDENCE_LEVEL.
+        volume_mm3: their volume; None for a picture or where the spacing is unknown.
     """
 
     found: bool
@@ -55,8 +56,9 @@ class Evidence:
     reference_maximum: float | None
     cell: tuple[int, ...]
     voxel: tuple[float, float, float]
-    world: tuple[float, float, float]
-    volume_mm3: float
+    world: tuple[float, float, float] | None
+    share: float
+    volume_mm3: float | None
 
     @property
     def strength(self) -> float | None:
@@ -165,7 +167,7 @@ class Prediction:
     @property
     def remarks(self) -> list[str]:
         """What a reader of this answer should know, in sentences."""
-        remarks = []
+        remarks = list(self.volume.warnings)
         if self.spec.intended_use:
             remarks.append(f"Intended use: {self.spec.intended_use}")
         units = self.spec.intensity.units
@@ -189,6 +191,8 @@ class Prediction:
         level = round(EVIDENCE_LEVEL / HEATMAP_STEP)
         # plane by plane: a mask of the whole scan would be as large as the heatmap
         strong = sum(int(np.count_nonzero(plane >= level)) for plane in self.stored_heatmap.T)
+        volume = self.volume
+        measured = volume.spacing_known and not volume.is_picture
         return Evidence(
             found=self.has_evidence,
             raw_maximum=float(self.cam.max()),
@@ -196,13 +200,15 @@ class Prediction:
             reference_maximum=self.spec.default_layer.reference_maximum,
             cell=cell,
             voxel=voxel,
-            world=self.volume.world(voxel),
-            volume_mm3=strong * self.volume.voxel_mm3,
+            world=volume.world(voxel) if volume.spacing_known else None,
+            share=strong / volume.data.size,
+            volume_mm3=strong * volume.voxel_mm3 if measured else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """What `to_json` writes."""
         evidence = self.evidence
+        world = evidence.world if evidence.found else None
         return {
             "scan": self.volume.name,
             "model": self.model,
@@ -221,7 +227,8 @@ class Prediction:
                 "reference_maximum": evidence.reference_maximum,
                 "no_evidence_up_to": NO_EVIDENCE_SHARE * (evidence.reference_maximum or 0.0),
                 "strongest_cell_voxel_ijk": list(evidence.voxel) if evidence.found else None,
-                "strongest_cell_world_ras_mm": list(evidence.world) if evidence.found else None,
+                "strongest_cell_world_ras_mm": None if world is None else list(world),
+                "share": evidence.share,
                 "volume_mm3": evidence.volume_mm3,
                 "volume_level": EVIDENCE_LEVEL,
             },
@@ -247,17 +254,22 @@ class Prediction:
     def write(self, folder: Path | str = ".") -> WrittenFiles:
         """Writes NAME_heatmap.nii.gz, NAME_overlay.png and NAME_result.json.
 
+        The heatmap of a picture is NAME_heatmap.png: uint8 grey, 0 to 255 for 0 to 1, of the
+        picture's size, upright as EXIF says.
+
         Raises:
             OutputError: the folder can't be written; each file is whole or absent.
         """
         stem = Path(folder) / self.volume.name
+        flat = self.volume.is_picture
         files = WrittenFiles(
-            heatmap=stem.with_name(f"{stem.name}_heatmap.nii.gz"),
+            heatmap=stem.with_name(f"{stem.name}_heatmap{'.png' if flat else '.nii.gz'}"),
             overlay=stem.with_name(f"{stem.name}_overlay.png"),
             result=stem.with_name(f"{stem.name}_result.json"),
         )
         # everything is computed before the first file appears
-        contents = (self._nifti(), self._png(), self._json())
+        heatmap = self._picture() if flat else self._nifti()
+        contents = (heatmap, self._png(), self._json())
         for path, content in zip(vars(files).values(), contents, strict=True):
             write_atomically(path, content)
         return files
@@ -270,6 +282,11 @@ class Prediction:
         from vcam_client._nifti import nifti_bytes
 
         return nifti_bytes(self.stored_heatmap, self.volume, HEATMAP_STEP)
+
+    def _picture(self) -> bytes:
+        from vcam_client._pictures import grey_png
+
+        return grey_png(self.stored_heatmap[:, :, 0].T)
 
     def _png(self) -> bytes:
         from vcam_client._overlay import overlay_png

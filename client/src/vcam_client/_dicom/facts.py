@@ -35,7 +35,8 @@ class SeriesFacts:
         transfer_syntax: by name.
         quirks: what is unusual, in words.
         refusal: why it can't be read; "" where it can.
-        series_number, description, uid: identifiers, shown only when asked for.
+        series_number: of the scanner.
+        description, uid: may identify a patient, shown only when asked for.
     """
 
     number: int
@@ -59,7 +60,7 @@ def facts_of(series: Series, path: Path, options: ReadOptions) -> SeriesFacts:
     first = series.frames[0]
     stack, refusal = None, ""
     try:
-        stack, _ = ordered_stack(series, path, options)
+        stack = ordered_stack(series, path, options)
     except InputError as error:
         refusal = str(error)
     instances = list(dict.fromkeys(frame.instance for frame in series.frames))
@@ -69,7 +70,7 @@ def facts_of(series: Series, path: Path, options: ReadOptions) -> SeriesFacts:
         modality=series.modality,
         files=len(instances),
         shape=series.shape,
-        spacing_mm=_spacing(stack, first),
+        spacing_mm=_spacing(stack),
         orientation=_orientation(stack, first),
         units=units_of(first),
         stored=_stored(first),
@@ -82,8 +83,8 @@ def facts_of(series: Series, path: Path, options: ReadOptions) -> SeriesFacts:
     )
 
 
-def _spacing(stack: Stack | None, first: Frame) -> tuple[float, float, float] | None:
-    if stack is None or (first.spacing is None and first.instance.radiograph):
+def _spacing(stack: Stack | None) -> tuple[float, float, float] | None:
+    if stack is None or not stack.spacing_known:
         return None
     through = float(np.linalg.norm(stack.step))
     return stack.spacing[1], stack.spacing[0], through
@@ -131,6 +132,8 @@ def _quirks(series: Series, stack: Stack | None, syntaxes: set[str]) -> list[str
 
 def _geometry_quirks(stack: Stack) -> list[str]:
     found, first = list[str](), stack.frames[0]
+    if first.instance.unplaced:
+        return ["no position or orientation: slices in their stored order"]
     if len(stack.frames) == 1:
         return found
     gap = float(np.median(np.diff(stack.along)))

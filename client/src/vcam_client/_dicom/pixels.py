@@ -1,7 +1,7 @@
 """From stored values to physical ones: rescale, modality LUT, MONOCHROME1, pixel padding."""
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from vcam_client._dicom.codec import decode
 from vcam_client._dicom.frame import Frame
 from vcam_client._dicom.instance import Instance
 from vcam_client._dicom.quiet import quiet
+from vcam_client._dicom.threads import in_threads
 from vcam_client.errors import CorruptFileError, VcamError
 
 _PIXEL_DATA = (0x7FE0, 0x0010)
@@ -52,8 +53,8 @@ def read_voxels(frames: Sequence[Frame]) -> Voxels:
     for frame in frames:
         by_instance.setdefault(frame.instance, []).append(frame)
     padding = _Padding()
-    for instance, wanted in by_instance.items():
-        for frame, stored in _stored_frames(instance, wanted):
+    for decoded in _all_stored(by_instance):
+        for frame, stored in decoded:
             values = _physical(stored, frame)
             if not np.can_cast(values.dtype, data.dtype):
                 data = data.astype(np.promote_types(data.dtype, values.dtype), copy=False)
@@ -89,6 +90,18 @@ class _Padding:
                 plane[hit] = self.values[0]
         else:
             self.values = min(low, self.values[0]), max(high, self.values[1])
+
+
+def _all_stored(
+    by_instance: dict[Instance, list[Frame]],
+) -> Iterator[Iterable[tuple[Frame, NDArray[Any]]]]:
+    """Stored values of each instance; those of many compressed ones decoded side by side."""
+    work = list(by_instance.items())
+    if len(work) > 1 and work[0][0].header.transfer_syntax.is_encapsulated:
+        yield from in_threads(lambda item: list(_stored_frames(*item)), work)
+    else:
+        for instance, wanted in work:
+            yield _stored_frames(instance, wanted)
 
 
 def _stored_frames(
@@ -155,21 +168,24 @@ def _compressed(
     syntax = instance.header.transfer_syntax
     if not syntax.is_encapsulated:
         raise CorruptFileError("their length is not stated")
-    by_index = {frame.index: frame for frame in frames}
     with quiet():
         images = generate_frames(
             stream.read(),
             number_of_frames=instance.frames,
             extended_offsets=_offsets(instance),
         )
+        by_index = {frame.index: frame for frame in frames}
+        wanted = ((by_index[n], data) for n, data in enumerate(images) if n in by_index)
         found = 0
-        for n, data in enumerate(images):
-            if n in by_index:
-                found += 1
-                yield (
-                    by_index[n],
-                    decode(data, syntax, instance.rows, instance.columns, instance.bits_allocated),
-                )
+
+        def decoded(item: tuple[Frame, bytes]) -> tuple[Frame, NDArray[Any]]:
+            frame, data = item
+            rows, columns = instance.rows, instance.columns
+            return frame, decode(data, syntax, rows, columns, instance.bits_allocated)
+
+        for result in in_threads(decoded, wanted) if instance.frames > 1 else map(decoded, wanted):
+            found += 1
+            yield result
     if found < len(by_index):
         raise CorruptFileError(f"the header states {instance.frames} frames, there are {found}")
 

@@ -93,8 +93,9 @@ def _in_folder(folder: Path) -> Sources:
 
 def _in_zip(path: Path) -> Sources:
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
+        # kept open by the openers of its members, and closed with the last of them
+        archive = zipfile.ZipFile(path)
+        members = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise CorruptFileError(
             f"The archive {path.name} is damaged: {error}. Copy or download it again."
@@ -113,22 +114,21 @@ def _in_zip(path: Path) -> Sources:
         elif member.file_size == 0:
             left_out["empty file"] += 1
         else:
-            files.append(Source(name=name, open=_opener(path, member)))
+            files.append(Source(name=name, open=_opener(archive, member, path.name)))
     return Sources(files=files, left_out=left_out)
 
 
-def _opener(path: Path, member: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
+def _opener(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> Callable[[], BinaryIO]:
     def unpack() -> BinaryIO:
         # zipfile never gives more than the stated size, so checking that is enough
         size, packed = member.file_size, member.compress_size
         if size > MAX_FILE_BYTES or size > _LARGEST_EXPANSION * (packed + 1):
             raise InputError(
-                f"A file in {path.name} states {size} bytes unpacked from {packed}, more than vcam "
+                f"A file in {name} states {size} bytes unpacked from {packed}, more than vcam "
                 "unpacks. Unpack the archive yourself if you trust it."
             )
         try:
-            with zipfile.ZipFile(path) as archive:
-                return cast(BinaryIO, io.BytesIO(archive.read(member)))
+            return cast(BinaryIO, io.BytesIO(archive.read(member)))
         except (
             zipfile.BadZipFile,
             NotImplementedError,
@@ -137,7 +137,7 @@ def _opener(path: Path, member: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
             EOFError,
         ) as error:
             raise CorruptFileError(
-                f"A file in {path.name} can't be unpacked: {error}. Copy the archive again."
+                f"A file in {name} can't be unpacked: {error}. Copy the archive again."
             ) from error
 
     return unpack

@@ -39,6 +39,8 @@ class Stack:
         spacing: between rows, between columns.
         tilt_deg: angle between the stacking direction and the normal.
         even: whether the slices are equally spaced, on a straight line.
+        spacing_known: whether `spacing` is stated by the file or by the user.
+        warnings: what had to be assumed, in sentences.
     """
 
     frames: tuple[Frame, ...]
@@ -47,6 +49,8 @@ class Stack:
     spacing: tuple[float, float]
     tilt_deg: float
     even: bool
+    spacing_known: bool = True
+    warnings: tuple[str, ...] = ()
 
     @property
     def tilted(self) -> bool:
@@ -76,9 +80,17 @@ def stack(frames: Sequence[Frame], spacing: tuple[float, float], name: str) -> S
     order = np.argsort(along, kind="stable")
     ordered, along, positions = tuple(frames[i] for i in order), along[order], positions[order]
     if len(ordered) == 1:
-        step = normal * (ordered[0].thickness or 1.0)
+        thickness = ordered[0].thickness
+        assumed = "The only slice states no thickness; 1 mm is assumed."
+        needed = not thickness and not ordered[0].instance.radiograph
         return Stack(
-            frames=ordered, along=along, step=step, spacing=spacing, tilt_deg=0.0, even=True
+            frames=ordered,
+            along=along,
+            step=normal * (thickness or 1.0),
+            spacing=spacing,
+            tilt_deg=0.0,
+            even=True,
+            warnings=(assumed,) if needed else (),
         )
     gaps = np.diff(along)
     _refuse_same_positions(gaps, along, name)
@@ -101,6 +113,33 @@ def stack(frames: Sequence[Frame], spacing: tuple[float, float], name: str) -> S
         spacing=spacing,
         tilt_deg=float(np.degrees(np.arccos(cosine))),
         even=even and straight,
+    )
+
+
+def unplaced_stack(frames: Sequence[Frame], given: tuple[float, ...] | None) -> Stack:
+    """Frames that state no position: in their stored order, as if they were axial.
+
+    Args:
+        frames: of one file.
+        given: spacing along columns, rows, slices (mm) that the user knows, or None.
+    """
+    first = frames[0]
+    through = float(first.instance.dataset.get("SpacingBetweenSlices") or first.thickness or 0)
+    stated = (first.spacing[1], first.spacing[0], abs(through)) if first.spacing else None
+    known = given or (stated if stated and stated[2] > 0 else None)
+    across, down, step = known or (1.0, 1.0, 1.0)
+    return Stack(
+        frames=tuple(sorted(frames, key=lambda frame: frame.index)),
+        along=step * np.arange(len(frames), dtype=np.float64),
+        step=np.array([0, 0, step]),
+        spacing=(down, across),
+        tilt_deg=0.0,
+        even=True,
+        spacing_known=known is not None,
+        warnings=(
+            "The file states no position or orientation of its slices: they are taken in their "
+            "stored order, as if they were axial. Don't trust left and right, or up and down.",
+        ),
     )
 
 

@@ -1,6 +1,7 @@
 """One series becomes a volume."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from vcam_client._dicom.frame import Frame
 from vcam_client._dicom.pixels import read_voxels
 from vcam_client._dicom.regular import regular
 from vcam_client._dicom.series import Found, Series, find_series
-from vcam_client._dicom.stack import Stack, stack
+from vcam_client._dicom.stack import Stack, stack, unplaced_stack
 from vcam_client._limits import check_voxels
 from vcam_client._options import ReadOptions
 from vcam_client.errors import (
@@ -22,6 +23,7 @@ from vcam_client.errors import (
 from vcam_client.volume import Volume
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_MOST_ROWS = 30
 _SUFFIXES = (".dcm", ".dicom", ".ima", ".zip")
 
 
@@ -73,7 +75,8 @@ def table(series: Iterable[Series]) -> str:
             f"  {item.number:>3}  {item.modality:<2}  {slices:>4} × {columns}×{lines}  {pixel}  "
             f"{_plane(item.frames[0])}  (series number {number})"
         )
-    return "\n".join(rows)
+    more = len(rows) - _MOST_ROWS
+    return "\n".join([*rows[:_MOST_ROWS], *([f"  … and {more} more"] if more > 0 else [])])
 
 
 def read_series(series: Series, path: Path, options: ReadOptions) -> Volume:
@@ -81,7 +84,8 @@ def read_series(series: Series, path: Path, options: ReadOptions) -> Volume:
     columns, rows, slices = series.shape
     check_voxels((columns, rows, slices), path.name)
     first = series.frames[0]
-    ordered, warnings = ordered_stack(series, path, options)
+    ordered = ordered_stack(series, path, options)
+    warnings = list(ordered.warnings)
     if not ordered.regular and options.strict:
         raise InconsistentSeriesError(
             f"{path.name} is {_irregularity(ordered)}; with --strict it is not resampled. "
@@ -105,48 +109,36 @@ def read_series(series: Series, path: Path, options: ReadOptions) -> Volume:
         name=_name(path, options),
         padding=voxels.padding,
         warnings=tuple(warnings),
-        spacing_known=first.spacing is not None or options.spacing is not None,
+        spacing_known=ordered.spacing_known,
     )
 
 
-def ordered_stack(series: Series, path: Path, options: ReadOptions) -> tuple[Stack, list[str]]:
-    """The frames in order, and what had to be assumed, in sentences.
+def ordered_stack(series: Series, path: Path, options: ReadOptions) -> Stack:
+    """The frames of a series in order.
 
     Raises:
         UnsupportedFormatError: it does not say where its pixels lie.
         InconsistentSeriesError: positions twice, or missing slices.
     """
-    first, warnings = series.frames[0], list[str]()
-    instance = first.instance
-    spacing = first.spacing
-    if instance.unplaced or (spacing is None and not instance.radiograph):
-        if options.spacing is None:
+    first = series.frames[0]
+    instance, given = first.instance, options.spacing
+    if instance.unplaced:
+        if options.strict:
             raise UnsupportedFormatError(
-                f"{path.name} does not say where its pixels lie: it states no position, "
-                "orientation or spacing. If you know the spacing, give it with --spacing; "
-                "frames are then taken in their stored order."
+                f"{path.name} states no position or orientation of its slices; with --strict they "
+                "are not taken as they are stored. Leave --strict out, or repair the header."
             )
-        across, down, through = options.spacing
-        step = np.array([0, 0, through])
-        frames = tuple(sorted(series.frames, key=lambda frame: frame.index))
-        warnings.append(
-            "The file does not say where its slices lie: their order and directions are assumed, "
-            "the spacing is the one you gave."
+        return unplaced_stack(series.frames, given)
+    spacing, known = first.spacing, first.spacing is not None or given is not None
+    if spacing is None and given is not None:
+        spacing = given[1], given[0]
+    if spacing is None and not instance.radiograph:
+        raise UnsupportedFormatError(
+            f"{path.name} does not say how far apart its pixels are. If you know it, give it with "
+            "--spacing."
         )
-        return Stack(
-            frames=frames,
-            along=through * np.arange(len(frames), dtype=np.float64),
-            step=step,
-            spacing=(down, across),
-            tilt_deg=0.0,
-            even=True,
-        ), warnings
-    if spacing is None:
-        spacing = (options.spacing[1], options.spacing[0]) if options.spacing else (1.0, 1.0)
-    ordered = stack(series.frames, spacing, path.name)
-    if len(ordered.frames) == 1 and not instance.radiograph and not first.thickness:
-        warnings.append("The only slice states no thickness; 1 mm is assumed.")
-    return ordered, warnings
+    ordered = stack(series.frames, spacing or (1.0, 1.0), path.name)
+    return replace(ordered, spacing_known=known)
 
 
 def lps_to_ras_affine(
