@@ -4,6 +4,7 @@ PNG is decoded by libpng, which keeps 16 bits of every kind and checks each chun
 by Pillow, which refuses a stream that breaks off.
 """
 
+import io
 import struct
 import warnings
 from pathlib import Path
@@ -82,6 +83,13 @@ def read_grey(path: Path) -> NDArray[Any]:
             "Copy it again, or save it anew as PNG."
         ) from error
     return upright(_grey(values, path, 0 if is_png else _NEARLY_GREY), orientation)
+
+
+def grey_png(values: NDArray[np.uint8]) -> bytes:
+    """A greyscale PNG of uint8 [rows, columns]."""
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(values)).save(stream, "PNG")
+    return stream.getvalue()
 
 
 def _png(path: Path) -> tuple[NDArray[Any], int]:

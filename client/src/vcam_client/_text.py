@@ -3,14 +3,14 @@
 from vcam_client.client import ServedSpec
 from vcam_client.prediction import Prediction
 from vcam_client.spec import Metric
+from vcam_client.volume import Volume
 
 
 def describe_prediction(prediction: Prediction) -> str:
     """Scan, model, scores and where the evidence lies."""
     volume, spec = prediction.volume, prediction.spec
-    spacing = "×".join(f"{s:.3g}" for s in volume.spacing)
     lines = [
-        f"{volume.name}: {_by(volume.shape)} voxels of {spacing} mm, {''.join(volume.orientation)}",
+        f"{volume.name}: {_describe_grid(volume)}",
         f"{spec.name}, version {prediction.version} (served as {prediction.model!r})",
         "",
     ]
@@ -67,17 +67,34 @@ def _describe_evidence(prediction: Prediction) -> str:
     if not evidence.found:
         return prediction.no_evidence
     i, j, k = (round(v) for v in evidence.voxel)
-    x, y, z = evidence.world
+    where = f"voxel ({i}, {j}, {k})"
+    if prediction.volume.is_picture:
+        where = f"column {i}, row {j}"
+    if evidence.world is not None:
+        x, y, z = evidence.world
+        where += f", RAS ({x:.1f}, {y:.1f}, {z:.1f}) mm"
     strength = (
         f"{evidence.strength:.0%} of a typical true positive's; "
         if evidence.strength is not None
         else ""
     )
-    return (
-        f"Evidence for {prediction.label}: strongest at voxel ({i}, {j}, {k}), "
-        f"RAS ({x:.1f}, {y:.1f}, {z:.1f}) mm; {strength}"
-        f"{evidence.volume_mm3 / 1000:.3g} cm³ above half of the maximum."
+    extent = (
+        f"{evidence.share:.1%} of the picture"
+        if evidence.volume_mm3 is None
+        else f"{evidence.volume_mm3 / 1000:.3g} cm³"
     )
+    return (
+        f"Evidence for {prediction.label}: strongest at {where}; {strength}"
+        f"{extent} above half of the maximum."
+    )
+
+
+def _describe_grid(volume: Volume) -> str:
+    axes = 2 if volume.is_picture else 3
+    spacing = "×".join(f"{s:.3g}" for s in volume.spacing[:axes])
+    of = f"of {spacing} mm" if volume.spacing_known else "(spacing unknown)"
+    kind = "pixels" if volume.is_picture else "voxels"
+    return f"{_by(volume.shape[:axes])} {kind} {of}, {''.join(volume.orientation[:axes])}"
 
 
 def _figure(metric: Metric) -> str:

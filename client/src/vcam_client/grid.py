@@ -150,9 +150,14 @@ def place(
     """Finds how a scan lies on a model's grid.
 
     Raises:
-        IncompatibleScanError: a single slice for a 3-D model, or several slices
-            for a model of single images.
+        IncompatibleScanError: a single slice for a 3-D model, several slices for a
+            model of single images, or an unknown spacing for one that needs it.
     """
+    if grid.fit is Fit.SPACING and not volume.spacing_known:
+        raise IncompatibleScanError(
+            f"The model takes {_by(grid.spacing_mm)} mm per pixel, {volume.name} does not state "
+            "its spacing. State it in mm with --spacing."
+        )
     order, flip = to_axes(volume.affine, grid.axes)
     sizes = (volume.shape[order[0]], volume.shape[order[1]], volume.shape[order[2]])
     if grid.ndim == 3 and 1 in sizes:
@@ -232,5 +237,5 @@ def _not_one_image(
     )
 
 
-def _by(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))
+def _by(sizes: tuple[float, ...]) -> str:
+    return "×".join(f"{size:.9g}" for size in sizes)
