@@ -34,7 +34,10 @@ _RGB_DATATYPES = (128, 2304)
 _TEXT_FIELDS = ("descrip", "db_name", "data_type", "aux_file", "intent_name")
 _MAX_DIMENSIONS = 7
 _DEFAULTS = ReadOptions()
-_MM_PER_UNIT = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
+_SPACE_UNIT = 0b111
+"""The bits of xyzt_units that name the unit of length."""
+_MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
+"""Millimetres of NIFTI_UNITS_METER, _MM and _MICRON; millimetres where none is stated."""
 
 
 def read_nifti(path: Path, options: ReadOptions = _DEFAULTS) -> Volume:
@@ -258,8 +261,9 @@ def _scaled(stored: NDArray[Any], header: Any) -> NDArray[Any]:
         return stored
     kind = np.float64 if stored.dtype.itemsize > 2 and stored.dtype != np.float32 else np.float32
     values: NDArray[Any] = stored.astype(kind)
-    np.multiply(values, slope, out=values)
-    np.add(values, inter, out=values)
+    with np.errstate(all="ignore"):  # a model refuses what is not finite
+        np.multiply(values, slope, out=values)
+        np.add(values, inter, out=values)
     return values
 
 
@@ -279,6 +283,6 @@ def _affine(header: Any, path: Path) -> NDArray[np.float64]:
         raise CorruptFileError(
             f"The orientation in {path.name} can't be read: {error}. Repair its qform."
         ) from error
-    unit = header.get_xyzt_units()[0] if int(header["xyzt_units"]) & 7 in (0, 1, 2, 3) else "mm"
-    affine[:3] *= _MM_PER_UNIT[unit]
+    with np.errstate(over="ignore"):  # a volume refuses what is not finite
+        affine[:3] *= _MM_PER_UNIT.get(int(header["xyzt_units"]) & _SPACE_UNIT, 1.0)
     return affine

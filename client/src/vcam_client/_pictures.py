@@ -7,6 +7,7 @@ by Pillow, which refuses a stream that breaks off.
 import io
 import struct
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ _EXIF_ORIENTATION = 0x0112
 _HEADER = struct.Struct(">4sIIBB")
 """IHDR: its name, width, height, bits and colour type; after magic and chunk length."""
 _HEADER_AT = len(PNG_MAGIC) + 4
+_CHUNK = struct.Struct(">I4s")
+"""Length and name of a PNG chunk; its content and a CRC-32 follow."""
+_CHECKSUM = struct.Struct(">I")
 _NEARLY_GREY = 8
 """Most that the channels of a grey JPEG may differ, of 255; its chroma is quantised."""
 
@@ -103,7 +107,8 @@ def _png(path: Path) -> tuple[NDArray[Any], int]:
             f"{path.name} breaks off: it states {width}×{height} pixels, more than its "
             f"{len(packed)} bytes can hold. Copy it again."
         )
-    return imagecodecs.png_decode(packed), _orientation(path, "PNG")
+    _check_chunks(packed)
+    return imagecodecs.png_decode(packed), _orientation(path)
 
 
 def _jpeg(path: Path) -> tuple[NDArray[Any], int]:
@@ -114,10 +119,22 @@ def _jpeg(path: Path) -> tuple[NDArray[Any], int]:
             return np.asarray(image), int(image.getexif().get(_EXIF_ORIENTATION, 1))
 
 
-def _orientation(path: Path, kind: str) -> int:
+def _check_chunks(packed: bytes) -> None:
+    """Raises ValueError unless all chunks are whole; libpng would tell the terminal, too."""
+    at, kind = len(PNG_MAGIC), b""
+    while kind != b"IEND":
+        size, kind = _CHUNK.unpack_from(packed, at)
+        end = at + _CHUNK.size + size
+        (checksum,) = _CHECKSUM.unpack_from(packed, end)
+        if zlib.crc32(memoryview(packed)[at + 4 : end]) != checksum:
+            raise ValueError(f"checksum of {kind!r}")
+        at = end + _CHECKSUM.size
+
+
+def _orientation(path: Path) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with Image.open(path, formats=(kind,)) as image:
+        with Image.open(path, formats=("PNG",)) as image:
             return int(image.getexif().get(_EXIF_ORIENTATION, 1))
 
 

@@ -62,8 +62,10 @@ class Volume:
         affine = np.asarray(self.affine, np.float64)
         if affine.shape != (4, 4) or not np.isfinite(affine).all():
             raise InputError("Expected a finite 4×4 affine. Repair the geometry of the file.")
-        lengths = np.linalg.norm(affine[:3, :3], axis=0)
-        if (lengths == 0).any() or abs(np.linalg.det(affine[:3, :3] / lengths)) < _SINGULAR:
+        with np.errstate(all="ignore"):  # what overflows is refused below
+            lengths = np.linalg.norm(affine[:3, :3], axis=0)
+            spread = abs(np.linalg.det(affine[:3, :3] / lengths)) if lengths.all() else 0.0
+        if not spread >= _SINGULAR:  # NaN neither
             raise InputError(
                 f"Expected voxel axes that span space, received spacing {lengths.tolist()} mm with "
                 "degenerate directions. Repair the geometry (pixdim, sform) of the file."
