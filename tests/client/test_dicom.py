@@ -161,7 +161,7 @@ def test_a_missing_sop_class_leaves_the_modality_to_decide(tmp_path: Path) -> No
     ("tags", "error", "message"),
     [
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, UnsupportedFormatError, "localizer"),
-        ({"PixelSpacing": None}, UnsupportedFormatError, "how far apart its pixels are.*--spacing"),
+        ({"PixelSpacing": None}, UnsupportedFormatError, r"how far apart its pixels are.*--spacing"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, UnsupportedFormatError, "Secondary Capture"),
         ({"Rows": 600}, CorruptFileError, "pixels of IM001 can't be decoded"),
     ],
@@ -179,7 +179,7 @@ def test_an_image_without_position_is_read_with_a_warning(tmp_path: Path) -> Non
     volume = read_volume(tmp_path)
     assert volume.warnings[0].startswith("The file states no position or orientation")
     np.testing.assert_allclose(volume.spacing, (0.7, 0.9, 9))  # 9 mm: SliceThickness
-    with pytest.raises(UnsupportedFormatError, match="no position or orientation.*--strict"):
+    with pytest.raises(UnsupportedFormatError, match=r"no position or orientation.*--strict"):
         read_volume(tmp_path, strict=True)
 
 
@@ -196,7 +196,7 @@ def test_a_radiograph_without_spacing_says_so(tmp_path: Path) -> None:
         tmp_path / "cr", VOXELS[0], (0, 0, 0), SOPClassUID=CR, Modality="CR", PixelSpacing=None
     )
     assert not read_volume(tmp_path).spacing_known
-    assert read_volume(tmp_path, spacing=0.2).spacing == (0.2, 0.2, 1.0)
+    assert read_volume(tmp_path, spacing=0.2).spacing[:2] == (0.2, 0.2)
 
 
 def test_no_patient_data_in_messages(tmp_path: Path) -> None:

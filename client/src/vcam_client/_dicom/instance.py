@@ -38,10 +38,19 @@ _RADIOGRAPHS = {
 }
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _RADIOGRAPH_MODALITIES = frozenset({"CR", "DX", "MG", "IO", "PX", "RG"})
-_NO_VOLUME_TYPES = ("LOCALIZER", "SCOUT", "SCREEN SAVE", "DOSE")
-"""Values of ImageType of images that belong to no volume."""
+_NO_VOLUME_TYPES = {
+    "LOCALIZER": "localizer",
+    "SCOUT": "localizer",
+    "SCREEN SAVE": "screen save",
+    "DOSE_INFO": "dose report",
+    "DOSE REPORT": "dose report",
+    "MOSAIC": "mosaic of slices in one image; convert it with dcm2niix",
+}
+"""Values of ImageType of images that are no slice of a volume, and what they are."""
 _MOST_BITS = 32
-_LEAST_FRAME_BYTES = 1
+_LARGEST_MM = 1e6
+_LEAST_FRAME_BYTES = 32
+"""Of a compressed frame: no codec has smaller headers."""
 
 
 class NoVolumeError(Exception):
@@ -61,6 +70,7 @@ class Instance:
         bits_allocated, bits_stored, high_bit, signed: of a stored value.
         monochrome1: whether low values are shown bright.
         padding: lowest and highest stored value that mean "not measured", or None.
+        slice_distance: millimetres, as stated for all frames; 0 where it is not.
     """
 
     header: Header
@@ -76,6 +86,7 @@ class Instance:
     signed: bool
     monochrome1: bool
     padding: tuple[int, int] | None
+    slice_distance: float
 
     @property
     def dataset(self) -> Dataset:
@@ -94,9 +105,9 @@ def instance_of(header: Header) -> Instance:
     dataset = header.dataset
     modality, radiograph = _kind(dataset)
     kinds = [*_texts(dataset.get("ImageType")), *_frame_type(dataset)]
-    for kind in _NO_VOLUME_TYPES:
+    for kind, reason in _NO_VOLUME_TYPES.items():
         if any(kind in text for text in kinds):
-            raise NoVolumeError(kind.lower())
+            raise NoVolumeError(reason)
     if "Rows" not in dataset or "Columns" not in dataset:
         raise NoVolumeError("no pixels")
     photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2")).upper()
@@ -114,7 +125,9 @@ def instance_of(header: Header) -> Instance:
     if not 0 < stored <= allocated or not stored - 1 <= high < allocated:
         raise CorruptFileError(f"damaged header (bits {stored} of {allocated}, highest {high})")
     check_voxels((columns, rows, frames), header.source.name)
-    if header.pixel_bytes < frames * _LEAST_FRAME_BYTES:
+    compressed = header.transfer_syntax.is_encapsulated
+    least = _LEAST_FRAME_BYTES if compressed else rows * columns * allocated // 8
+    if frames > 1 and header.pixel_bytes < frames * least:
         raise CorruptFileError(f"breaks off: {frames} frames in {header.pixel_bytes} bytes")
     if radiograph and frames > 1:
         raise NoVolumeError("a sequence over time")
@@ -133,7 +146,15 @@ def instance_of(header: Header) -> Instance:
         signed=signed,
         monochrome1=photometric == "MONOCHROME1",
         padding=_padding(dataset, allocated, signed),
+        slice_distance=_slice_distance(dataset),
     )
+
+
+def _slice_distance(dataset: Dataset) -> float:
+    distance = abs(float(dataset.get("SpacingBetweenSlices") or 0))
+    if not distance < _LARGEST_MM:
+        raise CorruptFileError(f"damaged header (slices {distance:g} mm apart)")
+    return distance
 
 
 class Groups:
