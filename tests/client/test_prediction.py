@@ -161,13 +161,13 @@ def test_the_picture_shows_the_patient_s_left_on_the_right() -> None:
 
 
 def test_pixels_have_the_aspect_of_the_spacing() -> None:
-    from vcam_client._overlay import _size, _views
+    from vcam_client._overlay import _views
 
     volume = Volume(data=np.zeros((40, 20, 10), np.int16), affine=np.diag([1, 1, 8, 1.0]))
     views = {v.title.split()[0]: v for v in _views(predict(impulse(1, 1, 1), volume=volume))}
-    assert _size(views["axial"]) == (256, 128)
-    assert _size(views["coronal"]) == (128, 256)  # 40 mm wide, 80 mm high
-    assert _size(views["sagittal"]) == (64, 256)
+    assert views["axial"].size(256) == (256, 128)
+    assert views["coronal"].size(256) == (128, 256)  # 40 mm wide, 80 mm high
+    assert views["sagittal"].size(256) == (64, 256)
     assert views["axial"].letters == ("R", "L", "A", "P")
     assert views["coronal"].letters == ("R", "L", "S", "I")
     assert views["sagittal"].letters == ("A", "P", "S", "I")

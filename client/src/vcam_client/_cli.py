@@ -66,8 +66,47 @@ def _server_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _spacing(_context: click.Context, _option: click.Parameter, value: str | None) -> Any:
+    if value is None:
+        return None
+    try:
+        return [float(part) for part in value.split(",")]
+    except ValueError as error:
+        raise click.BadParameter("expected a number, or three separated by commas") from error
+
+
+def _reading_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option(
+            "--strict",
+            is_flag=True,
+            help="Refuse what could only be read by resampling or assuming something.",
+        ),
+        click.option(
+            "--spacing",
+            callback=_spacing,
+            metavar="MM[,MM,MM]",
+            help="Distance of voxels, for files that state none: columns, rows, slices.",
+        ),
+        click.option(
+            "--volume-index",
+            type=click.IntRange(min=0),
+            metavar="N",
+            help="Which volume of a 4-D file, from 0.",
+        ),
+        click.option(
+            "--series",
+            metavar="NUMBER",
+            help="Which DICOM series: its row in `inspect`, or its UID.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @main.command()
 @click.argument("scan", type=click.Path(path_type=Path))
+@_reading_options
 @_server_options
 @click.option(
     "--out",
@@ -77,19 +116,20 @@ def _server_options(command: Callable[..., None]) -> Callable[..., None]:
     metavar="FOLDER",
     help="Where the result files go.",
 )
-def predict(scan: Path, server: str, model: str, timeout: float, out: Path) -> None:
+def predict(scan: Path, server: str, model: str, timeout: float, out: Path, **reading: Any) -> None:
     """Score SCAN and show where the evidence lies.
 
-    SCAN is a NIfTI file (.nii, .nii.gz), a DICOM file, or a folder with one DICOM series.
+    SCAN is a NIfTI file, DICOM (a file, folder, zip or DICOMDIR), a TIFF stack or a folder of
+    slices, an array (.npy), or a picture for a 2-D model.
     Prints each class with its percentage and writes NAME_heatmap.nii.gz (the scan's shape and
-    place), NAME_overlay.png and NAME_result.json.
+    place; a picture's heatmap is a PNG), NAME_overlay.png and NAME_result.json.
     """
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from vcam_client._text import describe_prediction
     from vcam_client.client import Client
 
     with Client(server, timeout=timeout) as client:
-        prediction = client.predict(scan, model=model)
+        prediction = client.predict(scan, model=model, **reading)
     files = prediction.write(out)
     click.echo(describe_prediction(prediction))
     click.echo("\nWrote")
@@ -110,3 +150,47 @@ def info(server: str, model: str, timeout: float, as_json: bool) -> None:
     with Client(server, timeout=timeout) as client:
         served = client.spec(model)
     click.echo(served.json if as_json else describe_spec(model, served))
+
+
+@main.command()
+@click.argument("scan", type=click.Path(path_type=Path))
+@_reading_options
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a PNG of the three planes through the middle.",
+)
+@click.option(
+    "--identifiers",
+    is_flag=True,
+    help="Show series descriptions and UIDs, too; they may identify a patient.",
+)
+def inspect(
+    scan: Path, as_json: bool, picture: Path | None, identifiers: bool, **reading: Any
+) -> None:
+    """Show what SCAN holds: series, geometry, units, storage, quirks.
+
+    Needs no server. Says which series is read and why others are not.
+    """
+    import json
+
+    from vcam_client._inspect_text import describe_inspection
+    from vcam_client.inspection import inspect_scan
+
+    found = inspect_scan(scan, **reading)
+    if as_json:
+        content = found.to_dict(identifiers=identifiers)
+        click.echo(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        click.echo(describe_inspection(found, identifiers=identifiers))
+    if found.ambiguous and picture is None:
+        return
+    volume = found.require_volume()
+    if picture is not None:
+        from vcam_client._files import write_atomically
+        from vcam_client._planes import planes_png
+
+        write_atomically(picture, planes_png(volume))
+        click.echo(f"\nWrote {picture}", err=as_json)

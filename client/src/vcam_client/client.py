@@ -83,6 +83,10 @@ class Client:
         *,
         model: str = DEFAULT_MODEL,
         target: str | None = None,
+        series: str | int | None = None,
+        volume_index: int | None = None,
+        spacing: float | Sequence[float] | None = None,
+        strict: bool = False,
     ) -> Prediction:
         """Scores a scan and explains one class.
 
@@ -93,6 +97,7 @@ class Client:
             scan: a path that `read_volume` reads, or a volume.
             model: its name on the server.
             target: label to explain; by default what the spec says.
+            series, volume_index, spacing, strict: as for `read_volume`, where `scan` is a path.
 
         Raises:
             InputError: the scan can't be read, or not by this model.
@@ -100,7 +105,13 @@ class Client:
             ContractError: the answer is not what the spec promises.
         """
         start = time.perf_counter()
-        volume = scan if isinstance(scan, Volume) else read_volume(scan)
+        volume = (
+            scan
+            if isinstance(scan, Volume)
+            else read_volume(
+                scan, series=series, volume_index=volume_index, spacing=spacing, strict=strict
+            )
+        )
         timings = {"read": time.perf_counter() - start}
         pinned = model in self._specs
         served = self._specs[model] if pinned else self.spec(model)

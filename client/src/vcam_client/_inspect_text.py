@@ -1,0 +1,101 @@
+"""An inspection as text for a terminal."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from vcam_client.inspection import Inspection, describe
+from vcam_client.volume import Volume
+
+_UNKNOWN = "unknown"
+
+
+def describe_inspection(inspection: Inspection, *, identifiers: bool = False) -> str:
+    """Series found and left out, then the volume that is read, or why there is none."""
+    blocks = [inspection.name]
+    if inspection.series:
+        blocks.append(_series(inspection, identifiers))
+    if inspection.left_out:
+        rows = [f"  {count} × {reason}" for reason, count in inspection.left_out.items()]
+        blocks.append("left out\n" + "\n".join(rows))
+    if inspection.volume is not None:
+        blocks.append(_volume(inspection.volume))
+    if inspection.ambiguous:
+        blocks.append("Choose a series with --series NUMBER.")
+    return "\n\n".join(blocks)
+
+
+def _series(inspection: Inspection, identifiers: bool) -> str:
+    lines = ["series"]
+    for facts in inspection.series:
+        mark = "  ← read" if facts.number == inspection.chosen and inspection.volume else ""
+        number = f"series number {facts.series_number}" if facts.series_number else ""
+        columns = [
+            f"{facts.number:>3}",
+            facts.modality or "?",
+            f"{_by(facts.shape)} in {facts.files} {'file' if facts.files == 1 else 'files'}",
+            f"{_by(facts.spacing_mm)} mm" if facts.spacing_mm else "spacing unknown",
+            facts.orientation,
+            facts.stored,
+            facts.transfer_syntax,
+            number,
+        ]
+        lines.append("  ".join(c for c in columns if c) + mark)
+        if identifiers:
+            lines.append(f"     {facts.description or 'no description'}, {facts.uid or 'no UID'}")
+        lines += [f"     · {quirk}" for quirk in facts.quirks]
+        if facts.refusal and facts.refusal != str(inspection.error):
+            lines.append(f"     ✗ {facts.refusal}")
+    return "\n".join(lines)
+
+
+def _volume(volume: Volume) -> str:
+    facts = describe(volume)
+    spacing = facts["spacing_mm"]
+    extent = [n * s for n, s in zip(volume.shape, volume.spacing, strict=True)]
+    affine = [" ".join(f"{v:10.4f}" for v in row) for row in volume.affine[:3]]
+    rows: list[tuple[str, Any]] = [
+        ("modality", facts["modality"]),
+        ("voxels", f"{_by(volume.shape)}, {facts['dtype']}"),
+        ("spacing", f"{_by(spacing)} mm" if spacing else _UNKNOWN),
+        ("extent", f"{'×'.join(f'{mm:.0f}' for mm in extent)} mm" if spacing else None),
+        ("axes run to", ", ".join(_DIRECTION[code] for code in volume.orientation)),
+        ("affine", affine[0] + "  (voxel centre to RAS+ mm)" if spacing else None),
+        ("", affine[1] if spacing else None),
+        ("", affine[2] if spacing else None),
+        ("units", volume.units or "not stated: values are taken as they are"),
+        ("values", _values(facts)),
+        ("padding", _padding(facts)),
+        ("not finite", f"{facts['not_finite']} voxels" if facts["not_finite"] else None),
+        *(("note", warning) for warning in volume.warnings),
+    ]
+    shown = [(name, value) for name, value in rows if value]
+    width = max(len(name) for name, _ in shown)
+    return "volume\n" + "\n".join(f"  {name:<{width}}  {value}" for name, value in shown)
+
+
+_DIRECTION = {
+    "L": "left",
+    "R": "right",
+    "P": "posterior",
+    "A": "anterior",
+    "S": "superior",
+    "I": "inferior",
+}
+
+
+def _values(facts: dict[str, Any]) -> str:
+    if facts["minimum"] is None:
+        return "none"
+    return f"{facts['minimum']:g} to {facts['maximum']:g} {facts['units'] or ''}".strip()
+
+
+def _padding(facts: dict[str, Any]) -> str | None:
+    if not facts["padding"]:
+        return None
+    low, high = facts["padding"]
+    value = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    return f"{facts['padding_share']:.1%} of the voxels ({value}) were never measured"
+
+
+def _by(sizes: Sequence[float] | Iterable[int]) -> str:
+    return "×".join(f"{n:.4g}" if isinstance(n, float) else str(n) for n in sizes)

@@ -1,0 +1,126 @@
+"""`vcam-client inspect`: what it finds, says and writes, and what it keeps to itself."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from client.dicom_files import CR, write_series, write_slice
+from PIL import Image
+
+from vcam_client._cli import main
+
+VOXELS = np.random.default_rng(0).integers(-1024, 2000, (6, 7, 8)).astype(np.int16)
+SECRETS = {
+    "PatientName": "Doe^Jane",
+    "PatientID": "MRN0012345",
+    "PatientBirthDate": "19701231",
+    "StudyDate": "20240229",
+    "AccessionNumber": "ACC998877",
+    "SeriesDescription": "Thorax Jane",
+    "SeriesInstanceUID": "1.2.3.20240229.7",
+}
+
+
+def inspect(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["inspect", *map(str, arguments)])
+
+
+@pytest.fixture
+def two_series(tmp_path: Path) -> Path:
+    folder = tmp_path / "scans"
+    write_series(folder / "a", VOXELS, SeriesNumber=7, PixelPaddingValue=-1024, **SECRETS)
+    write_series(
+        folder / "b", VOXELS[:4], SeriesNumber=3, SeriesInstanceUID="1.2.9", step=(0, 1, 3.0)
+    )
+    localizer = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    write_slice(folder / "scout", VOXELS[0], (0, 0, 9), ImageType=localizer, **SECRETS)
+    return folder
+
+
+def test_several_series_make_a_table(two_series: Path) -> None:
+    result = inspect(two_series)
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    first = next(line for line in lines if "series number 3" in line)
+    second = next(line for line in lines if "series number 7" in line)
+    assert first.split()[0] == "1"
+    assert "8×7×4" in first
+    assert second.split()[0] == "2"
+    assert "8×7×6" in second
+    assert "  1 × localizer" in lines
+    assert any("gantry tilt of 18.4°" in line for line in lines)
+    assert lines[-1] == "Choose a series with --series NUMBER."
+
+
+def test_a_chosen_series_is_described(two_series: Path) -> None:
+    result = inspect(two_series, "--series", 2)
+    assert result.exit_code == 0
+    assert "8×7×6, int16" in result.output
+    assert "0.7×0.9×2.5 mm" in result.output
+    assert "left, posterior, superior" in result.output
+    assert "← read" in result.output
+    least = VOXELS[VOXELS > -1024].min()
+    assert f"{least} to {VOXELS.max()} HU" in result.output
+
+
+def test_a_series_that_is_not_there_is_refused(two_series: Path) -> None:
+    result = inspect(two_series, "--series", 3)
+    assert result.exit_code == 1
+    assert "found no such series" in result.output
+
+
+def test_json_says_the_same(two_series: Path) -> None:
+    answer = json.loads(inspect(two_series, "--series", 1, "--json").stdout)
+    assert answer["chosen"] == 1
+    assert answer["left_out"] == {"localizer": 1}
+    assert answer["volume"]["units"] == "HU"
+    assert "gantry tilt" in answer["volume"]["warnings"][0]
+    assert answer["volume"]["padding_share"] > 0
+    assert [s["shape"] for s in answer["series"]] == [[8, 7, 4], [8, 7, 6]]
+
+
+def test_nothing_of_the_patient_is_shown_unless_asked_for(two_series: Path) -> None:
+    plain = inspect(two_series).output + inspect(two_series, "--series", 2, "--json").output
+    assert not [value for value in SECRETS.values() if value in plain]
+    asked = inspect(two_series, "--identifiers").output
+    assert SECRETS["SeriesInstanceUID"] in asked
+    assert SECRETS["SeriesDescription"] in asked
+    assert SECRETS["PatientName"] not in asked
+
+
+def test_strict_refuses_what_would_be_resampled(two_series: Path) -> None:
+    result = inspect(two_series, "--series", 1, "--strict")
+    assert result.exit_code == 1
+    assert "gantry tilt" in result.output
+
+
+def test_a_picture_of_the_three_planes(two_series: Path, tmp_path: Path) -> None:
+    target = tmp_path / "planes.png"
+    result = inspect(two_series, "--series", 2, "--picture", target)
+    assert result.exit_code == 0
+    with Image.open(target) as picture:
+        assert picture.format == "PNG"
+        shown = np.asarray(picture.convert("L"))
+    assert len(np.unique(shown)) > 50  # grey values, not a blank canvas
+
+
+def test_a_radiograph_without_spacing(tmp_path: Path) -> None:
+    write_slice(
+        tmp_path / "cr", VOXELS[0], (0, 0, 0), SOPClassUID=CR, Modality="CR", PixelSpacing=None
+    )
+    result = inspect(tmp_path / "cr", "--picture", tmp_path / "cr.png")
+    assert result.exit_code == 0
+    assert "spacing      unknown" in result.output
+    assert (tmp_path / "cr.png").exists()
+
+
+@pytest.mark.parametrize("name", ["text.txt", "empty.dcm", "missing"])
+def test_what_is_no_scan_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "text.txt").write_text("hello " * 100)
+    (tmp_path / "empty.dcm").touch()
+    result = inspect(tmp_path / name)
+    assert result.exit_code == 1
+    assert result.output.count("vcam-client: ") == 1
+    assert "Traceback" not in result.output
