@@ -19,7 +19,7 @@ from PIL import Image
 from vcam_client._laboratory import picture, upright
 from vcam_client._limits import DEFLATE_EXPANSION, MAX_PICTURE_PIXELS, check_voxels
 from vcam_client._options import ReadOptions, chosen_volume
-from vcam_client.errors import CorruptFileError, UnsupportedFormatError
+from vcam_client.errors import CorruptFileError, InputError, UnsupportedFormatError
 from vcam_client.volume import Volume
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -77,8 +77,13 @@ def read_grey(path: Path) -> NDArray[Any]:
         is_png = stream.read(len(PNG_MAGIC)) == PNG_MAGIC
     try:
         values, orientation = _png(path) if is_png else _jpeg(path)
-    except (CorruptFileError, UnsupportedFormatError):
+    except InputError:
         raise
+    except Image.DecompressionBombError as error:
+        raise InputError(
+            f"{path.name} states more pixels than the limit of {MAX_PICTURE_PIXELS}. "
+            "Crop or resample it first."
+        ) from error
     except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's, not the picture's
