@@ -21,6 +21,7 @@ MUTATIONS = 150
 _TIMEOUT_SECONDS = 60
 _CODE = """
 import random, resource, sys, time, warnings
+from pathlib import Path
 
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 warnings.simplefilter("error")
