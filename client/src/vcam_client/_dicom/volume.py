@@ -1,6 +1,7 @@
 """One series becomes a volume."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from vcam_client.volume import Volume
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _MOST_ROWS = 30
+_SERIES_NUMBER = re.compile("-?[0-9]{1,11}")
+"""VR IS; what a damaged header has instead is not shown."""
 _SUFFIXES = (".dcm", ".dicom", ".ima", ".zip")
 
 
@@ -49,7 +52,7 @@ def choose(found: Found, path: Path, options: ReadOptions) -> Series:
         if len(found.series) == 1:
             return found.series[0]
         raise InconsistentSeriesError(
-            f"Expected one series in {path.name}, found {len(found.series)}:\n"
+            f"Expected one series in {path.name}, found {_many(found.series)}:\n"
             f"{table(found.series)}\nChoose one with --series NUMBER."
         )
     matching = [s for s in found.series if wanted == str(s.number)]
@@ -63,6 +66,13 @@ def choose(found: Found, path: Path, options: ReadOptions) -> Series:
     )
 
 
+def _many(series: Sequence[Series]) -> str:
+    one_uid = len({item.uid for item in series}) == 1
+    planes = {_plane(item.frames[0]) for item in series}
+    mixed = f" of mixed orientations ({', '.join(sorted(planes))}) under one UID"
+    return f"{len(series)}{mixed if one_uid and len(planes) > 1 else ''}"
+
+
 def table(series: Iterable[Series]) -> str:
     """A row for each series: number, modality, size, spacing and orientation."""
     rows = []
@@ -70,7 +80,8 @@ def table(series: Iterable[Series]) -> str:
         columns, lines, slices = item.shape
         spacing = item.frames[0].spacing
         pixel = f"{spacing[1]:.3g}×{spacing[0]:.3g} mm" if spacing else "spacing unknown"
-        number = str(item.frames[0].instance.dataset.get("SeriesNumber") or "–")
+        number = str(item.frames[0].instance.dataset.get("SeriesNumber") or "")
+        number = number if _SERIES_NUMBER.fullmatch(number) else "–"
         rows.append(
             f"  {item.number:>3}  {item.modality:<2}  {slices:>4} × {columns}×{lines}  {pixel}  "
             f"{_plane(item.frames[0])}  (series number {number})"
