@@ -1,6 +1,5 @@
 """The frames of an instance: where each lies, and how its values are to be taken. LPS+ mm."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,8 +9,9 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from vcam_client._dicom.header import Header
-from vcam_client._dicom.instance import Groups, Instance, instance_of
-from vcam_client.errors import CorruptFileError
+from vcam_client._dicom.instance import Groups, Instance, NoVolumeError, instance_of
+from vcam_client._dicom.quiet import quiet
+from vcam_client.errors import CorruptFileError, VcamError
 
 MARKS = {
     "ImageType": ("MRImageFrameTypeSequence", "FrameType"),
@@ -31,6 +31,11 @@ MARKS = {
 
 Element of a single frame → its functional group and element in enhanced images.
 """
+_LARGEST_MM = 1e6
+"""Beyond any scanner: farther, larger and thicker is damage."""
+_LEAST_SPACING_MM = 1e-5
+_LARGEST_RESCALE = 1e28
+"""Times any 32-bit value, it is still a float32."""
 _LPS_OF_LETTER = {
     "L": (1, 0, 0),
     "R": (-1, 0, 0),
@@ -83,12 +88,14 @@ def frames_of(header: Header) -> list[Frame]:
         InputError: more voxels than the limit.
     """
     try:
-        instance = instance_of(header)
-        return [_frame(instance, n) for n in range(instance.frames)]
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
-        if isinstance(error, CorruptFileError):
-            raise
-        # an element is missing, empty, or of another kind than the standard says
+        with quiet():
+            instance = instance_of(header)
+            return [_frame(instance, n) for n in range(instance.frames)]
+    except (VcamError, NoVolumeError):
+        raise
+    except Exception as error:
+        # an element is missing, empty, or of another kind than the standard says; pydicom
+        # raises nearly anything on damaged elements of sequences
         raise CorruptFileError(f"damaged header ({type(error).__name__})") from error
 
 
@@ -111,7 +118,7 @@ def _frame(instance: Instance, n: int) -> Frame:
         position=_point(position),
         direction=_unit_directions(direction),
         spacing=_spacing(spacing),
-        thickness=abs(float(thickness or 0)),
+        thickness=_thickness(thickness),
         **_rescale(dataset, look),
         marks=_marks(dataset, look),
     )
@@ -143,9 +150,16 @@ def _spacing(value: Any) -> tuple[float, float] | None:
     if value is None or len(value) != 2:
         return None
     row, column = float(value[0]), float(value[1])
-    if not (0 < row < math.inf and 0 < column < math.inf):
+    if not all(_LEAST_SPACING_MM < v < _LARGEST_MM for v in (row, column)):
         raise CorruptFileError(f"damaged header (pixel spacing {row:g}×{column:g} mm)")
     return row, column
+
+
+def _thickness(value: Any) -> float:
+    thickness = abs(float(value or 0))
+    if not thickness < _LARGEST_MM:
+        raise CorruptFileError(f"damaged header (slice thickness {thickness:g} mm)")
+    return thickness
 
 
 def _rescale(dataset: Dataset, look: Groups) -> dict[str, Any]:
@@ -158,7 +172,7 @@ def _rescale(dataset: Dataset, look: Groups) -> dict[str, Any]:
     stated = slope is not None or intercept is not None
     # a slope of 0 would wipe the image out; it is written where none is meant
     a, b = float(slope or 1), float(intercept or 0)
-    if not (math.isfinite(a) and math.isfinite(b)):
+    if not (abs(a) < _LARGEST_RESCALE and abs(b) < _LARGEST_RESCALE):
         raise CorruptFileError(f"damaged header (rescale {a:g} and {b:g})")
     return {
         "slope": a if stated else None,
@@ -177,7 +191,7 @@ def _marks(dataset: Dataset, look: Groups) -> dict[str, str]:
 
 def _point(value: Any) -> NDArray[np.float64]:
     point = np.array([float(v) for v in value])
-    if point.shape != (3,) or not np.isfinite(point).all():
+    if point.shape != (3,) or not (np.abs(point) < _LARGEST_MM).all():
         raise CorruptFileError("damaged header (ImagePositionPatient)")
     return point
 

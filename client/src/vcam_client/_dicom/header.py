@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import pydicom
+from pydicom.datadict import dictionary_VR
 from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
@@ -151,26 +152,40 @@ def read_header(source: Source) -> Header:
                     force=not stated,
                     specific_tags=_TAGS,
                 )
+                # pydicom converts values when they are first asked for: ask here, where what
+                # it warns and raises is dealt with
+                list(dataset.file_meta)
+                dataset.walk(_touch, recursive=False)
                 at = stream.tell()
                 end = stream.seek(0, io.SEEK_END)
                 syntax = dataset.file_meta.get("TransferSyntaxUID") or _syntax_without_meta(
                     b"" if stated else head
                 )
+                if syntax is not None:
+                    syntax = UID(str(syntax))
         except VcamError:
             raise
         except Exception as error:  # pydicom raises nearly anything on damaged bytes
             raise CorruptFileError(f"damaged header ({type(error).__name__})") from error
         if syntax is None:
             raise CorruptFileError("damaged header (no transfer syntax)")
+        if not syntax.is_transfer_syntax or syntax.is_private:
+            raise NotDicomError("in a transfer syntax that vcam does not know")
         return Header(
             source=source,
             dataset=dataset,
-            transfer_syntax=UID(str(syntax)),
+            transfer_syntax=syntax,
             deflated=deflated,
             pixels_at=at,
             pixel_bytes=end - at,
             stated=stated,
         )
+
+
+def _touch(_dataset: pydicom.Dataset, element: pydicom.DataElement) -> None:
+    """Walking alone converts an element; a sequence in the place of a value is damage."""
+    if (element.VR == "SQ") != (dictionary_VR(element.tag) == "SQ"):
+        raise ValueError(f"{element.VR} is not the kind of {element.tag}")
 
 
 class _Bounded(io.RawIOBase, BinaryIO):

@@ -1,5 +1,6 @@
 """What an instance is: part of a volume, or something that is left out for a reason."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,7 @@ _NO_VOLUME_TYPES = {
 }
 """Values of ImageType of images that are no slice of a volume, and what they are."""
 _MOST_BITS = 32
+_MODALITY = re.compile("[A-Z0-9_]{2,16}")
 _LARGEST_MM = 1e6
 _LEAST_FRAME_BYTES = 32
 """Of a compressed frame: no codec has smaller headers."""
@@ -191,6 +193,8 @@ def _is_unplaced(dataset: Dataset, frames: int) -> bool:
 def _kind(dataset: Dataset) -> tuple[str, bool]:
     """Modality, and whether it is a projection."""
     sop_class, modality = str(dataset.get("SOPClassUID") or ""), str(dataset.get("Modality") or "")
+    if not _MODALITY.fullmatch(modality):
+        modality = ""  # of a damaged header: it may run on into a patient's name
     if sop_class in _CROSS_SECTIONS:
         return modality or _CROSS_SECTIONS[sop_class], False
     if sop_class in _RADIOGRAPHS:

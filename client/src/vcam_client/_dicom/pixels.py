@@ -15,7 +15,7 @@ from vcam_client._dicom.frame import Frame
 from vcam_client._dicom.instance import Instance
 from vcam_client._dicom.quiet import quiet
 from vcam_client._dicom.threads import in_threads
-from vcam_client.errors import CorruptFileError, VcamError
+from vcam_client.errors import CorruptFileError, InputError, VcamError
 
 _PIXEL_DATA = (0x7FE0, 0x0010)
 _UNDEFINED = 0xFFFFFFFF
@@ -47,7 +47,7 @@ def read_voxels(frames: Sequence[Frame]) -> Voxels:
         UnsupportedFormatError: a transfer syntax that vcam does not decode.
     """
     first = frames[0].instance
-    data: NDArray[Any] = np.empty((len(frames), first.rows, first.columns), np.int16)
+    data: NDArray[Any] | None = None
     slot = {frame: n for n, frame in enumerate(frames)}
     by_instance: dict[Instance, list[Frame]] = {}
     for frame in frames:
@@ -56,6 +56,9 @@ def read_voxels(frames: Sequence[Frame]) -> Voxels:
     for decoded in _all_stored(by_instance):
         for frame, stored in decoded:
             values = _physical(stored, frame)
+            if data is None:
+                # only now: a damaged header may have stated any size
+                data = _room((len(frames), first.rows, first.columns))
             if not np.can_cast(values.dtype, data.dtype):
                 data = data.astype(np.promote_types(data.dtype, values.dtype), copy=False)
                 if data.dtype == np.float64:
@@ -63,7 +66,19 @@ def read_voxels(frames: Sequence[Frame]) -> Voxels:
             plane = data[slot[frame]]
             plane[...] = values
             padding.note(plane, stored, frame)
+    if data is None:
+        raise CorruptFileError("No frame could be decoded. Copy the files again.")
     return Voxels(data=data, padding=padding.values)
+
+
+def _room(shape: tuple[int, int, int]) -> NDArray[np.int16]:
+    try:
+        return np.empty(shape, np.int16)
+    except MemoryError as error:
+        raise InputError(
+            f"There is no memory for {'×'.join(map(str, shape[::-1]))} voxels. Crop or resample "
+            "the scan first, or use a larger machine."
+        ) from error
 
 
 class _Padding:
@@ -120,10 +135,10 @@ def _stored_frames(
             f"The pixels of {name} can't be decoded: {error}. Copy the file again, or convert it "
             "to an uncompressed transfer syntax."
         ) from error
-    except (ValueError, TypeError, IndexError, struct.error, EOFError, MemoryError) as error:
-        # pydicom's reader of encapsulated pixels raises these on damaged fragments
+    except Exception as error:
+        # pydicom's reader of encapsulated pixels raises nearly anything on damaged fragments
         raise CorruptFileError(
-            f"The pixels of {name} can't be decoded: {error}. Copy the file again."
+            f"The pixels of {name} can't be decoded ({type(error).__name__}). Copy the file again."
         ) from error
 
 
@@ -227,9 +242,7 @@ def _physical(stored: NDArray[Any], frame: Frame) -> NDArray[Any]:
     """Physical values of stored ones, MONOCHROME1 inverted; int16, int32 or float32."""
     instance = frame.instance
     if frame.slope is None and instance.dataset.get("ModalityLUTSequence"):
-        with quiet():
-            values: NDArray[Any] = apply_modality_lut(stored, instance.dataset)
-        return _inverted(values, instance) if instance.monochrome1 else _smallest(values)
+        return _looked_up(stored, instance)
     slope, intercept = frame.slope or 1.0, frame.intercept or 0.0
     if instance.monochrome1:
         # the grey scale runs the other way: lowest and highest stored value change places
@@ -253,9 +266,19 @@ def _physical(stored: NDArray[Any], frame: Frame) -> NDArray[Any]:
     return (stored.astype(np.int64) * int(slope) + int(intercept)).astype(kind)
 
 
-def _inverted(values: NDArray[Any], instance: Instance) -> NDArray[Any]:
-    table = np.asarray(instance.dataset.ModalityLUTSequence[0].LUTData)
-    return _smallest(int(table.min()) + int(table.max()) - values.astype(np.int64))
+def _looked_up(stored: NDArray[Any], instance: Instance) -> NDArray[Any]:
+    try:
+        with quiet():
+            values: NDArray[Any] = apply_modality_lut(stored, instance.dataset)
+            if not instance.monochrome1:
+                return _smallest(values)
+            table = np.asarray(instance.dataset.ModalityLUTSequence[0].LUTData)
+        return _smallest(int(table.min()) + int(table.max()) - values.astype(np.int64))
+    except Exception as error:  # pydicom raises nearly anything on a damaged table
+        raise CorruptFileError(
+            f"The modality table of {instance.header.source.name} is damaged "
+            f"({type(error).__name__}). Copy the file again."
+        ) from error
 
 
 def _smallest(values: NDArray[Any]) -> NDArray[Any]:

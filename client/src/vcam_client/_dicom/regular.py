@@ -10,9 +10,12 @@ from vcam_client import _bands
 from vcam_client._dicom.pixels import Voxels
 from vcam_client._dicom.stack import Stack
 from vcam_client._limits import check_voxels
+from vcam_client.errors import InconsistentSeriesError
 
 _COMMON = 0.25
 """Share of the gaps that may be finer than the spacing of the new grid."""
+_MOST_GROWTH = 16
+"""Times as many voxels as the slices have; a tilt of 45° with gaps of two widths needs 6."""
 _AIR_HU = -1024.0
 """What lies beside the slices of a CT without padding of its own."""
 
@@ -44,6 +47,7 @@ def regular(stack: Stack, voxels: Voxels, modality: str, name: str) -> Regular:
 
     Raises:
         InputError: the grid would be larger than the limit.
+        InconsistentSeriesError: it would be out of proportion to the slices.
     """
     first = stack.frames[0]
     row, column = first.direction[:3], first.direction[3:]
@@ -58,6 +62,11 @@ def regular(stack: Stack, voxels: Voxels, modality: str, name: str) -> Regular:
     spacing = float(np.quantile(np.diff(stack.along), _COMMON, method="lower"))
     depth = 1 + round(float(stack.along[-1] - stack.along[0]) / spacing)
     check_voxels((width, height, depth), name)
+    if width * height * depth > _MOST_GROWTH * voxels.data.size:
+        raise InconsistentSeriesError(
+            f"The slices of {name} lie scattered: a regular grid about them has "
+            f"{width}×{height}×{depth} voxels. Check their positions, or keep one series."
+        )
     outside = _outside(voxels, modality)
     wanted = np.linspace(0, spacing * (depth - 1), depth)
     at = np.interp(wanted, stack.along - stack.along[0], np.arange(slices))

@@ -6,9 +6,12 @@ can't lead anywhere.
 """
 
 import io
+import lzma
 import os
 import stat
+import struct
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +25,17 @@ _ENCRYPTED = 0x1  # general purpose bit 0 of a zip member
 _ZIP_MAGIC = b"PK\x03\x04"
 _LARGEST_EXPANSION = 1100
 """Deflate expands 1032:1 at most; a member that states more is a bomb."""
+
+
+_DAMAGED_ZIP = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    ValueError,
+    OverflowError,
+    OSError,
+    struct.error,
+)
+"""What zipfile raises on damaged archives, as far as it says so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +110,10 @@ def _in_zip(path: Path) -> Sources:
         # kept open by the openers of its members, and closed with the last of them
         archive = zipfile.ZipFile(path)
         members = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+    except _DAMAGED_ZIP as error:
         raise CorruptFileError(
-            f"The archive {path.name} is damaged: {error}. Copy or download it again."
+            f"The archive {path.name} is damaged ({type(error).__name__}). "
+            "Copy or download it again."
         ) from error
     files, left_out = [], Counter[str]()
     for member in members:
@@ -130,14 +145,16 @@ def _opener(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> Cal
         try:
             return cast(BinaryIO, io.BytesIO(archive.read(member)))
         except (
-            zipfile.BadZipFile,
-            NotImplementedError,
+            *_DAMAGED_ZIP,
             RuntimeError,
-            ValueError,
             EOFError,
+            MemoryError,
+            lzma.LZMAError,
+            zlib.error,
         ) as error:
             raise CorruptFileError(
-                f"A file in {name} can't be unpacked: {error}. Copy the archive again."
+                f"A file in {name} can't be unpacked ({type(error).__name__}). "
+                "Copy the archive again."
             ) from error
 
     return unpack

@@ -124,7 +124,7 @@ def unplaced_stack(frames: Sequence[Frame], given: tuple[float, ...] | None) -> 
         given: spacing along columns, rows, slices (mm) that the user knows, or None.
     """
     first = frames[0]
-    through = float(first.instance.dataset.get("SpacingBetweenSlices") or first.thickness or 0)
+    through = first.instance.slice_distance or first.thickness
     stated = (first.spacing[1], first.spacing[0], abs(through)) if first.spacing else None
     known = given or (stated if stated and stated[2] > 0 else None)
     across, down, step = known or (1.0, 1.0, 1.0)
@@ -194,8 +194,7 @@ def _planned(wide: NDArray[np.bool_]) -> bool:
 
 
 def _refuse_hole_between_two(frames: Sequence[Frame], gap: float, name: str) -> None:
-    stated = frames[0].instance.dataset.get("SpacingBetweenSlices")
-    expected = abs(float(stated)) if stated else 0.0
+    expected = frames[0].instance.slice_distance
     if expected > 0 and gap > 1.5 * expected:
         raise InconsistentSeriesError(
             f"Slices of {name} are missing: the two are {gap:.3f} mm apart, the header states "
