@@ -138,7 +138,7 @@ def make_bad_input(kind: str, folder: Path) -> Path:
     [
         ("missing", "ct", False, "There is no file or folder", "Check the path"),
         ("text", "ct", False, "is not a NIfTI file", "Give a .nii"),
-        ("picture", "ct", False, "neither NIfTI nor DICOM", "Give a .nii"),
+        ("picture", "ct", False, "can't be decoded", "Copy it again"),
         ("empty", "ct", False, "is empty", "Copy or download"),
         ("empty folder", "ct", False, "the folder is empty", "Give a DICOM file"),
         ("truncated", "ct", False, "is damaged", "Copy or download"),
