@@ -56,16 +56,13 @@ class Bands:
         """The same map with its outputs in the opposite order."""
         return replace(self, first=self.first[..., ::-1], weights=self.weights[..., ::-1, :])
 
-    def apply(
-        self, data: NDArray[Any], axis: int, origin: np.float32 | None = None
-    ) -> NDArray[np.float32]:
-        """Weighted sums of `data`, or of data - origin, along one axis.
+    def apply(self, data: NDArray[Any], axis: int) -> NDArray[np.float32]:
+        """Weighted sums of `data` along one axis.
 
         Args:
             data: any shape with `size` entries along `axis`; not changed. [R, size]
                 and axis 1 where rows have weights of their own.
             axis: which axis.
-            origin: value that counts as zero.
 
         Returns:
             float32, `axis` of length N.
@@ -82,8 +79,6 @@ class Bands:
                 part = data.take(index, axis, mode="clip")
                 weights = weights.reshape(broadcast)
             part = part.astype(np.float32, copy=False)  # taken, so it is ours to change
-            if origin is not None:
-                part -= origin
             part *= weights
             out = part if out is None else np.add(out, part, out=out)
         assert out is not None

@@ -1,53 +1,40 @@
-"""Resampling whole scans and maps, one slice of the scan at a time.
+"""Resampling a scan onto a model's grid, a few slices at a time.
 
 The order of floating-point operations follows tensor axes only: which axis a file
 stores first, and which way it runs, changes where values are read, never how they
 are added. Beside the scan there are only a few slices and arrays of the model's size.
 """
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_client._axis_map import AxisMap, Shift
-from vcam_client._bands import Bands, mixed
-from vcam_client._shear import Shear
-from vcam_client.spec import CamLayer, Grid
+from vcam_client._bands import Bands
+from vcam_client._frame import Frame
+from vcam_client.spec import Grid
 
 _SLAB = 32
 """Slices copied at once from a file that stores slices interleaved: a cache line of int16."""
 
+_THREADS = min(4, os.cpu_count() or 1)
+"""Threads that add slices up: with two, area averages of a large CT take half the time."""
+
 _COPIED_COLUMNS = 16
 """Columns copied at once there: a third of the time of a copy in one go, for sagittal storage."""
+
+_BLOCK_VOXELS = 2**17
+"""Voxels added up at once: their sum and the next slice, float32, fill one megabyte."""
 
 _SAMPLES = 8
 """Voxels along each axis, at least, of the sample that the origin of values comes from."""
 
 _REAL_SHARE = 0.5 - 1e-6
 """Share of a model voxel's weight that real voxels must have; half, less rounding."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Frame:
-    """How a stored scan lies along tensor axes.
-
-    Attributes:
-        axes: the map along each tensor axis.
-        shear: how far slices and rows lie shifted.
-        flip: whether each tensor axis runs against the stored one.
-    """
-
-    axes: tuple[AxisMap, AxisMap, AxisMap]
-    shear: Shear
-    flip: tuple[bool, bool, bool]
-
-    @property
-    def sizes(self) -> tuple[int, int, int]:
-        """Voxels of the scan along each tensor axis."""
-        return self.axes[0].scan_size, self.axes[1].scan_size, self.axes[2].scan_size
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,10 +44,10 @@ class _InPlane:
     rows: Bands
     columns: Bands
 
-    def apply(self, plane: NDArray[Any], origin: np.float32 | None = None) -> NDArray[np.float32]:
+    def apply(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
         if self.columns.first.ndim > 1:  # rows of the input have maps of their own
-            return self.rows.apply(self.columns.apply(plane, 1, origin), 0)
-        return self.columns.apply(self.rows.apply(plane, 0, origin), 1)
+            return self.rows.apply(self.columns.apply(plane, 1), 0)
+        return self.columns.apply(self.rows.apply(plane, 0), 1)
 
     @property
     def coverage(self) -> NDArray[np.float32]:
@@ -71,85 +58,183 @@ class _InPlane:
 
 
 def scan_on_model(
-    stored: NDArray[Any], frame: Frame, grid: Grid, padding: tuple[float, float] | None
-) -> NDArray[np.float32]:
+    stored: NDArray[Any],
+    frame: Frame,
+    grid: Grid,
+    dtype: np.dtype[Any],
+    padding: tuple[float, float] | None,
+) -> NDArray[Any]:
     """A scan on a model's grid.
 
     Args:
         stored: finite values, tensor axes in stored direction.
         frame: how they lie.
         grid: resampling and padding value.
+        dtype: of the result; integers are rounded to nearest and saturated.
         padding: lowest and highest value that mean "not measured", or None.
 
     Returns:
-        float32, tensor axes, of the model's size.
+        Tensor axes, of the model's size.
     """
     order = frame.shear.order
     stack, rows, columns = (frame.axes[t] for t in order)
-    turn = [frame.flip[t] for t in order]
     fill = np.float32(grid.padding_value)
-    origin = _origin(stored, frame.flip, padding, fill)
+    rounded = dtype.kind in "iu"  # rounding gives a constant its value back by itself
+    origin = np.float32(0) if rounded else _origin(stored, frame.flip, padding, fill)
+    values = _Values(origin=origin, padding=padding)
     through = stack.to_model(grid.resampling)
-    uses: list[list[tuple[int, np.float32]]] = [[] for _ in range(stack.scan_size)]
-    for m in range(stack.model_size):
+    size = (stack.model_size, rows.model_size, columns.model_size)
+    sums = [np.zeros(size, np.float32) for _ in range(values.count)]
+    slices = stored.transpose(order)
+    if frame.shear:
+        cover = _add_sheared(slices, frame, grid, values, through, sums)
+    else:
+        within = _within(frame, grid, 0)
+        cover = through.coverage[:, None, None] * within.coverage
+        _add_straight(slices, frame, values, through, within, sums)
+    result = _composed(sums, cover, origin, fill).transpose(np.argsort(order))
+    if rounded:
+        limits = np.iinfo(dtype)
+        result = np.clip(np.rint(result), limits.min, limits.max)
+    return np.ascontiguousarray(result, dtype)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Values:
+    """What is added up of a slice.
+
+    Attributes:
+        origin: value that counts as zero.
+        padding: lowest and highest value that mean "not measured", or None.
+    """
+
+    origin: np.float32
+    padding: tuple[float, float] | None
+
+    @property
+    def count(self) -> int:
+        """How many sums there are."""
+        return 1 if self.padding is None else 2
+
+    def of(self, plane: NDArray[Any]) -> list[NDArray[np.float32]]:
+        """Values above the origin; with padding those of real voxels, and which are real."""
+        above = plane.astype(np.float32)
+        if self.origin:
+            above -= self.origin
+        if self.padding is None:
+            return [above]
+        real = ((plane < self.padding[0]) | (plane > self.padding[1])).astype(np.float32)
+        above *= real
+        return [above, real]
+
+
+def _add_straight(
+    slices: NDArray[Any],
+    frame: Frame,
+    values: _Values,
+    through: Bands,
+    within: _InPlane,
+    sums: list[NDArray[np.float32]],
+) -> None:
+    """Adds slices up to planes of the model, then resamples these: few, large, plain sums."""
+    terms = [through.terms(m) for m in range(len(sums[0]))]
+    together = max(1, int(_SLAB / frame.axes[0].step))
+
+    def add(low: int) -> None:
+        chosen = [m for m in range(low, min(low + together, len(terms))) if terms[m]]
+        numbers = [n for m in chosen for n, _ in terms[m]]
+        if not numbers:
+            return
+        start = min(numbers)
+        slab = _slab(slices, start, max(numbers) + 1, frame.flip[0])
+        for m in chosen:
+            planes = _added(slab, [(n - start, weight) for n, weight in terms[m]], values)
+            for target, plane in zip(sums, planes, strict=True):
+                target[m] = within.apply(plane)
+
+    # no two threads write to the same plane, and each plane is added up in one order
+    with ThreadPoolExecutor(_THREADS) as threads:
+        list(threads.map(add, range(0, len(terms), together)))
+
+
+def _added(
+    slab: NDArray[Any], terms: list[tuple[int, np.float32]], values: _Values
+) -> list[NDArray[np.float32]]:
+    """Weighted sums of the slices of a slab, by blocks of rows that stay in a cache."""
+    planes = [np.empty(slab.shape[1:], np.float32) for _ in range(values.count)]
+    height = max(1, _BLOCK_VOXELS // slab.shape[2])
+    for low in range(0, slab.shape[1], height):
+        rows = slice(low, low + height)
+        sums: list[NDArray[np.float32]] = []
+        for n, weight in terms:
+            parts = values.of(slab[n, rows])
+            for part in parts:
+                part *= weight
+            sums = [np.add(s, part, out=s) for s, part in zip(sums, parts, strict=False)] or parts
+        for plane, block in zip(planes, sums, strict=True):
+            plane[rows] = block
+    return planes
+
+
+def _add_sheared(
+    slices: NDArray[Any],
+    frame: Frame,
+    grid: Grid,
+    values: _Values,
+    through: Bands,
+    sums: list[NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """Resamples each slice in its own place, then adds it to planes of the model.
+
+    Returns:
+        float32: how much of each model voxel comes from inside the scan.
+    """
+    cover = np.zeros_like(sums[0])
+    uses: list[list[tuple[int, np.float32]]] = [[] for _ in slices]
+    for m in range(len(cover)):
         for n, weight in through.terms(m):
             uses[n].append((m, weight))
+    for start in range(0, len(slices), _SLAB):
+        stop = min(start + _SLAB, len(slices))
+        slab = _slab(slices, start, stop, frame.flip[frame.shear.order[0]])
+        for n in (n for n in range(start, stop) if uses[n]):
+            within = _within(frame, grid, n)
+            parts = [within.apply(part) for part in values.of(slab[n - start])]
+            for target, part in zip([*sums, cover], [*parts, within.coverage], strict=True):
+                for m, weight in uses[n]:
+                    target[m] += weight * part
+    return cover
 
-    size = (stack.model_size, rows.model_size, columns.model_size)
-    total = np.zeros(size, np.float32)
-    real = np.zeros(size if padding is not None else 0, np.float32)
-    cover = np.zeros(size if frame.shear else 0, np.float32)
-    within: _InPlane | None = None
-    slices = stored.transpose(order)
-    for n, plane in _slices(slices, turn[0], [bool(use) for use in uses]):
-        if within is None or frame.shear:
-            row_shift, column_shift = _shifts(frame, n)
-            to_rows = rows.to_model(grid.resampling, row_shift)
-            to_columns = columns.to_model(grid.resampling, column_shift)
-            within = _InPlane(
-                rows=replace(to_rows, backwards=turn[1]),
-                columns=replace(to_columns, backwards=turn[2]),
-            )
-        if padding is None:
-            values = within.apply(plane, origin)
-        else:
-            measured = (plane < padding[0]) | (plane > padding[1])
-            above = plane.astype(np.float32) - origin
-            values = within.apply(above * measured)
-            share = within.apply(measured)
-        covered = within.coverage if frame.shear else None
-        for m, weight in uses[n]:
-            total[m] += weight * values
-            if padding is not None:
-                real[m] += weight * share
-            if covered is not None:
-                cover[m] += weight * covered
-    if not frame.shear:
-        if within is None:  # nothing of the scan lies on the grid
-            return np.full([axis.model_size for axis in frame.axes], fill)
-        cover = through.coverage[:, None, None] * within.coverage
-    result = _composed(total, cover, real if padding is not None else None, origin, fill)
-    return result.transpose(np.argsort(order))
+
+def _within(frame: Frame, grid: Grid, n: int) -> _InPlane:
+    """From slice n, as it is stored, to the model."""
+    _, rows, columns = frame.shear.order
+    row_shift, column_shift = frame.shifts(n)
+    to_rows = frame.axes[rows].to_model(grid.resampling, row_shift)
+    to_columns = frame.axes[columns].to_model(grid.resampling, column_shift)
+    return _InPlane(
+        rows=replace(to_rows, backwards=frame.flip[rows]),
+        columns=replace(to_columns, backwards=frame.flip[columns]),
+    )
 
 
 def _composed(
-    total: NDArray[np.float32],
+    sums: list[NDArray[np.float32]],
     cover: NDArray[np.float32],
-    real: NDArray[np.float32] | None,
     origin: np.float32,
     fill: np.float32,
 ) -> NDArray[np.float32]:
     """Sums above the origin as values; what is outside the scan or not measured as `fill`.
 
-    Without `real`, total + origin · cover + fill · (1 - cover), so that a constant scan
+    Without padding, total + origin · cover + fill · (1 - cover), so that a constant scan
     keeps its value to the bit.
     """
-    whole = bool((cover == 1).all())
-    base = origin if whole else origin * cover + fill * (1 - cover)
-    if real is None:
+    total, *real = sums
+    base = origin if bool((cover == 1).all()) else origin * cover + fill * (1 - cover)
+    if not real:
         return np.add(total, base, out=total)
-    known = (real >= _REAL_SHARE * cover) & (real > 0)
-    np.multiply(total, cover / np.where(known, real, 1), out=total)
+    known = (real[0] >= _REAL_SHARE * cover) & (real[0] > 0)
+    np.multiply(total, cover / np.where(known, real[0], 1), out=total)
     return np.where(known, total + base, fill)
 
 
@@ -174,22 +259,11 @@ def _origin(
     return np.float32(np.partition(sample, sample.size // 2)[sample.size // 2])
 
 
-def _slices(
-    slices: NDArray[Any], backwards: bool, wanted: Sequence[bool]
-) -> Iterator[tuple[int, NDArray[Any]]]:
-    """The wanted slices in order, their index along the tensor axis with them.
-
-    A contiguous array each: where a file interleaves slices, a slab of them is copied at once.
-    """
-    for start in range(0, len(slices), _SLAB):
-        stop = min(start + _SLAB, len(slices))
-        numbers = [n for n in range(start, stop) if wanted[n]]
-        if not numbers:
-            continue
-        low, high = (len(slices) - stop, len(slices) - start) if backwards else (start, stop)
-        slab = _contiguous(slices[low:high])
-        for n in numbers:
-            yield n, slab[stop - 1 - n if backwards else n - start]
+def _slab(slices: NDArray[Any], start: int, stop: int, backwards: bool) -> NDArray[Any]:
+    """Slices start … stop - 1 along the tensor axis, a contiguous array each."""
+    if backwards:
+        return _contiguous(slices[len(slices) - stop : len(slices) - start])[::-1]
+    return _contiguous(slices[start:stop])
 
 
 def _contiguous(slab: NDArray[Any]) -> NDArray[Any]:
@@ -201,57 +275,3 @@ def _contiguous(slab: NDArray[Any]) -> NDArray[Any]:
         block = slice(start, start + _COPIED_COLUMNS)
         out[..., block] = slab[..., block]
     return out
-
-
-def cells_on_scan(
-    cells: NDArray[np.float32], layer: CamLayer, frame: Frame
-) -> Iterator[NDArray[np.float32]]:
-    """Cells interpolated between their centres, one slice of the scan at a time.
-
-    Args:
-        cells: float32, tensor axes.
-        layer: their geometry on the model's grid, three axes.
-        frame: how the scan lies; rows and columns come in stored direction, and so do slices.
-
-    Yields:
-        float32 [rows, columns] of each slice along the stack axis of the shear.
-    """
-    order = frame.shear.order
-    stack, rows, columns = (frame.axes[t] for t in order)
-    along_stack, along_rows, along_columns = (
-        (layer.cells[t], layer.offset[t], layer.stride[t]) for t in order
-    )
-    turn = [frame.flip[t] for t in order]
-    planes = cells.transpose(order)
-    through = stack.to_scan(*along_stack)
-
-    def spread(plane: NDArray[np.float32], n: int) -> NDArray[np.float32]:
-        """A plane of cells on slice n."""
-        row_shift, column_shift = _shifts(frame, n)
-        to_rows = _outputs(rows.to_scan(*along_rows, row_shift), turn[1])
-        to_columns = _outputs(columns.to_scan(*along_columns, column_shift), turn[2])
-        return to_columns.apply(to_rows.apply(plane, 0), 1)
-
-    numbers = range(stack.scan_size)
-    slice_size = (rows.scan_size, columns.scan_size)
-    ready: dict[int, NDArray[np.float32]] = {}
-    for n in reversed(numbers) if turn[0] else numbers:
-        if frame.shear:
-            yield spread(through.row(planes, n), n)
-            continue
-        # without shear a plane of cells lies alike on all slices: it is spread once
-        terms = through.terms(n)
-        ready = {c: ready[c] if c in ready else spread(planes[c], n) for c, _ in terms}
-        yield mixed(terms, ready) if terms else np.zeros(slice_size, np.float32)
-
-
-def _outputs(bands: Bands, backwards: bool) -> Bands:
-    return bands.outputs_reversed() if backwards else bands
-
-
-def _shifts(frame: Frame, n: int) -> tuple[Shift, Shift]:
-    """The shifts of slice n, those of single rows in the order in which rows are stored."""
-    rows, columns = frame.shear.shifts(n, frame.sizes)
-    if frame.flip[frame.shear.order[1]] and isinstance(columns, np.ndarray):
-        columns = columns[::-1]
-    return rows, columns

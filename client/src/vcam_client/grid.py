@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from vcam_client._axis_map import AxisMap
+from vcam_client._cells import cells_on_scan
+from vcam_client._frame import Frame
 from vcam_client._orientation import to_axes
-from vcam_client._resample import Frame, cells_on_scan, scan_on_model
+from vcam_client._resample import scan_on_model
 from vcam_client._shear import Shear, shear_of
 from vcam_client.errors import IncompatibleScanError
 from vcam_client.spec import CamLayer, Fit, Grid, SliceAggregation
@@ -75,7 +77,7 @@ class Placement:
         if data.dtype.kind == "f":
             _require_finite(data)
         stored = data.transpose(self.order)
-        return _cast(scan_on_model(stored, self._frame, self.grid, padding), np.dtype(dtype))
+        return scan_on_model(stored, self._frame, self.grid, np.dtype(dtype), padding)
 
     def cells_on_scan(
         self, cells: NDArray[np.floating[Any]], layer: CamLayer
@@ -212,13 +214,6 @@ def _require_finite(data: NDArray[Any]) -> None:
             f"Expected finite voxels, found {bad} that are NaN or infinite. Replace them by the "
             "value of air or background before asking a model."
         )
-
-
-def _cast(data: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        data = np.clip(np.rint(data), limits.min, limits.max)
-    return np.ascontiguousarray(data, dtype)
 
 
 def _not_one_image(

@@ -147,7 +147,7 @@ class Prediction:
         """[I, J, K], the strongest cell at the value `strongest`; zeros without evidence."""
         if not self.has_evidence:
             return np.zeros(self.volume.shape, dtype, order="F")
-        cells = np.maximum(self.cam, 0) * (strongest / float(self.cam.max()))
+        cells = np.maximum(self.cam, 0) / self.cam.max() * np.float32(strongest)
         return self.placement.map_on_scan(cells, self.layer, dtype)
 
     @property
