@@ -25,14 +25,14 @@ class Report:
     Attributes:
         outcomes: how often each error class or a volume did.
         failures: what must not have been, by case.
-        slowest: seconds of the slowest case.
+        slowest: seconds of the slowest case, and which it is.
         peak_mb: resident memory of the reading processes.
         cases: read to an end.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: dict[int, str] = field(default_factory=dict)
-    slowest: float = 0.0
+    slowest: tuple[float, int] = (0.0, 0)
     peak_mb: float = 0.0
     cases: int = 0
 
@@ -68,7 +68,7 @@ def soak(seed: int, first: int, count: int) -> Report:
 def _note(report: Report, line: dict) -> None:
     report.cases += 1
     report.outcomes[line["what"]] += 1
-    report.slowest = max(report.slowest, line["seconds"])
+    report.slowest = max(report.slowest, (line["seconds"], line["case"]))
     report.peak_mb = max(report.peak_mb, line["peak_mb"])
     if line["wrong"]:
         report.failures[line["case"]] = line["wrong"]
@@ -87,7 +87,8 @@ def main() -> int:
     outcomes = ", ".join(f"{n} {what}" for what, n in report.outcomes.most_common())
     print(
         f"{report.cases} files in {time.monotonic() - start:.0f} s: {outcomes}; "
-        f"slowest {report.slowest:.2f} s, peak {report.peak_mb:.0f} MB, "
+        f"slowest {report.slowest[0]:.2f} s (case {report.slowest[1]}), "
+        f"peak {report.peak_mb:.0f} MB, "
         f"{len(report.failures)} failures"
     )
     return int(bool(report.failures) or report.peak_mb > PEAK_LIMIT_MB)

@@ -14,6 +14,7 @@ import numpy as np
 from vcam_client._dicom.frame import MARKS, Frame, frames_of
 from vcam_client._dicom.header import Header, NotDicomError, read_header
 from vcam_client._dicom.instance import DIRECTORY_SOP_CLASS, NoVolumeError
+from vcam_client._dicom.quiet import quiet
 from vcam_client._dicom.sources import Source, Sources, file_source, find_sources
 from vcam_client._dicom.stack import same_positions
 from vcam_client.errors import CorruptFileError
@@ -125,12 +126,13 @@ def _in_directory(header: Header, path: Path) -> Sources:
     files: list[Source] = []
     left_out: Counter[str] = Counter()
     try:
-        references = [
-            record.ReferencedFileID
-            for record in header.dataset.DirectoryRecordSequence
-            if record.get("ReferencedFileID")
-        ]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        with quiet():
+            references = [
+                record.ReferencedFileID
+                for record in header.dataset.DirectoryRecordSequence
+                if record.get("ReferencedFileID")
+            ]
+    except Exception as error:  # pydicom raises nearly anything on damaged records
         raise CorruptFileError(
             f"{path.name} is damaged: its records can't be read. Give the folder instead."
         ) from error

@@ -1,0 +1,180 @@
+"""Series that vcam resamples: what was measured is found again where it was measured."""
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from client.dicom_files import write_series
+from client.peers import by_position
+from client.test_independent_readers import SCANS, read, resampled
+from real_scans import needs_data
+from scipy.ndimage import map_coordinates
+
+from vcam_client import Volume, read_volume
+
+LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
+
+
+def resampled_scans() -> list[tuple[Path, tuple[Path, ...]]]:
+    return [scan for scan in SCANS if len(scan[1]) > 1 and resampled(read(scan[0]))]
+
+
+def pixel_world(dataset: pydicom.Dataset, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """RAS+ mm [3, N] of pixels, by PS3.3 C.7.6.2.1.1."""
+    cosines = np.array(dataset.ImageOrientationPatient, float)
+    between_rows, between_columns = map(float, dataset.PixelSpacing)
+    along_row = cosines[:3, None] * between_columns * columns
+    along_column = cosines[3:, None] * between_rows * rows
+    lps = np.array(dataset.ImagePositionPatient, float)[:, None] + along_row + along_column
+    return LPS_TO_RAS[:, None] * lps
+
+
+def sampled(volume: Volume, world: np.ndarray) -> np.ndarray:
+    """Values at RAS+ mm [3, N], linear; not a number where a neighbour is padding or outside."""
+    inverse = np.linalg.inv(volume.affine)
+    index = inverse[:3, :3] @ world + inverse[:3, 3:]
+    values = volume.data.astype(np.float64)
+    if volume.padding is not None:
+        low, high = volume.padding
+        values[(values >= low) & (values <= high)] = np.nan
+    return map_coordinates(values, index, order=1, cval=np.nan)
+
+
+@needs_data
+@pytest.mark.parametrize("scan", resampled_scans(), ids=lambda s: s[0].name)
+def test_each_slice_s_values_are_found_at_their_place(
+    scan: tuple[Path, tuple[Path, ...]],
+) -> None:
+    path, files = scan
+    volume = read(path)
+    rng = np.random.default_rng(0)
+    errors = []
+    for file in by_position(files):
+        dataset = pydicom.dcmread(file)
+        stored = dataset.pixel_array.astype(np.float64)
+        values = stored * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+        rows = rng.integers(8, dataset.Rows - 8, 4000)
+        columns = rng.integers(8, dataset.Columns - 8, 4000)
+        world = pixel_world(dataset, rows, columns)
+        found = sampled(volume, world)
+        # where a slice is flat, what lies beside it matters little: brain
+        blocks = np.stack([values[rows + a, columns + b] for a in (-2, 0, 2) for b in (-2, 0, 2)])
+        known = np.isfinite(found) & (np.ptp(blocks, 0) < 60) & (blocks.min(0) > -200)
+        if known.sum() >= 50:
+            errors.append(np.median(np.abs(found[known] - values[rows, columns][known])))
+    assert len(errors) > len(files) / 2
+    assert np.median(errors) < 3, "Hounsfield units"
+
+
+@needs_data
+@pytest.mark.parametrize("scan", resampled_scans(), ids=lambda s: s[0].name)
+def test_each_voxel_is_what_scipy_interpolates(scan: tuple[Path, tuple[Path, ...]]) -> None:
+    """Bilinear within the two slices about a voxel, linear between them, by true geometry."""
+    path, files = scan
+    volume = read(path)
+    headers = [pydicom.dcmread(file) for file in by_position(files)]
+    cosines = np.array(headers[0].ImageOrientationPatient, float)
+    between = np.array(headers[0].PixelSpacing, float)
+    normal = np.cross(cosines[:3], cosines[3:])
+    positions = np.array([h.ImagePositionPatient for h in headers], float)
+    rng = np.random.default_rng(0)
+    index = np.array([rng.integers(0, n, 100_000) for n in volume.shape])
+    world = LPS_TO_RAS[:, None] * (volume.affine[:3, :3] @ index + volume.affine[:3, 3:])
+    place = np.interp(normal @ world, positions @ normal, np.arange(len(headers)))
+    expected = np.zeros(index.shape[1])
+    for k, header in enumerate(headers):
+        weight = np.clip(1 - np.abs(place - k), 0, None)
+        near = weight > 0
+        away = world[:, near] - positions[k][:, None]
+        at = np.array([cosines[3:] @ away / between[0], cosines[:3] @ away / between[1]])
+        values = header.pixel_array * float(header.RescaleSlope) + float(header.RescaleIntercept)
+        if volume.padding is not None:
+            values[(values >= volume.padding[0]) & (values <= volume.padding[1])] = np.nan
+        expected[near] += weight[near] * map_coordinates(values, at, order=1, cval=np.nan)
+    known = np.isfinite(expected)
+    assert known.mean() > 0.3
+    found = volume.data[tuple(index)].astype(np.float64)
+    # half a unit is lost to rounding to whole ones
+    assert np.abs(found - expected)[known].max() < 0.51
+
+
+@needs_data
+@pytest.mark.parametrize("scan", resampled_scans(), ids=lambda s: s[0].name)
+def test_an_edge_is_not_moved(scan: tuple[Path, tuple[Path, ...]]) -> None:
+    """The shift within the plane at which volume and slice agree best is none.
+
+    The neighbours of a slice have their say between planes, so a part of a pixel is left;
+    a tilt that were not straightened, or in the wrong direction, would be several.
+    """
+    path, files = scan
+    volume = read(path)
+    ordered = by_position(files)
+    for file in ordered[2:-2:4]:
+        dataset = pydicom.dcmread(file)
+        stored = dataset.pixel_array.astype(np.float64)
+        values = stored * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+        rows, columns = (g.ravel() for g in np.mgrid[40:470:3, 40:470:3])
+        rows = rows * dataset.Rows // 512
+        columns = columns * dataset.Columns // 512
+        true = values[rows, columns]
+        world = pixel_world(dataset, rows, columns)
+        cosines = np.array(dataset.ImageOrientationPatient, float)
+        axes = {
+            "row": LPS_TO_RAS * cosines[:3] * float(dataset.PixelSpacing[1]),
+            "column": LPS_TO_RAS * cosines[3:] * float(dataset.PixelSpacing[0]),
+        }
+        for name, axis in axes.items():
+            costs = []
+            for shift in (-1, 0, 1):
+                found = sampled(volume, world + shift * axis[:, None])
+                known = np.isfinite(found)
+                costs.append(float(((found - true)[known] ** 2).mean()))
+            before, here, after = costs
+            best = 0.5 * (before - after) / (before - 2 * here + after)
+            assert abs(best) < 0.5, f"{file.name}: {best:.2f} pixels along the {name}"
+
+
+TILT = np.radians(17.0)
+STEPS = {
+    "tilted": np.arange(24) * 3.0,
+    "uneven": np.concatenate([np.arange(16) * 2.0, 32 + np.arange(8) * 4.0]),
+}
+CENTRE = np.array([31.3, -40.6, 27.0])
+"""Of the blob, LPS+ mm."""
+SIGMA_MM = 6.0
+
+
+@pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS.keys())
+@pytest.mark.parametrize("tilt", [0.0, TILT], ids=["upright", "leaning"])
+@pytest.mark.parametrize("turned", [False, True], ids=["axial", "oblique"])
+def test_a_blob_is_where_it_was(
+    tmp_path: Path, steps: np.ndarray, tilt: float, turned: bool
+) -> None:
+    angle = np.radians(20) if turned else 0.0
+    row = np.array([np.cos(angle), np.sin(angle), 0])
+    column = np.array([-np.sin(angle), np.cos(angle), 0])
+    normal = np.cross(row, column)
+    spacing, size = (1.1, 1.3), (64, 72)  # between rows, between columns; rows, columns
+    origin = CENTRE - row * 46 - column * 34 - normal * CENTRE[2]
+    origin = origin - column * 26 * np.tan(tilt)
+    positions = origin + steps[:, None] * (normal + np.tan(tilt) * column)
+    y, x = np.mgrid[: size[0], : size[1]]
+    volume = []
+    for position in positions:
+        world = position + x[..., None] * spacing[1] * row + y[..., None] * spacing[0] * column
+        distance = ((world - CENTRE) ** 2).sum(-1)
+        volume.append(np.rint(20000 * np.exp(-distance / (2 * SIGMA_MM**2)) - 1000))
+    paths = write_series(tmp_path, np.array(volume, np.int16), direction=(*row, *column))
+    for path, position in zip(paths, positions, strict=True):
+        dataset = pydicom.dcmread(path)
+        dataset.ImagePositionPatient = [round(float(v), 6) for v in position]
+        dataset.PixelSpacing = list(spacing)
+        dataset.save_as(path)
+    read_back = read_volume(tmp_path)
+    assert resampled(read_back) == bool(tilt or np.ptp(np.diff(steps)) > 1)
+    weights = np.clip(read_back.data.astype(np.float64) + 1000, 0, None)
+    weights[weights < 40] = 0
+    index = np.array([(g * weights).sum() / weights.sum() for g in np.indices(read_back.shape)])
+    expected = np.linalg.inv(read_back.affine) @ np.append(LPS_TO_RAS * CENTRE, 1)
+    np.testing.assert_allclose(index, expected[:3], atol=0.05)
