@@ -83,6 +83,27 @@ def test_imagej_states_its_spacing_with_a_unit(tmp_path: Path) -> None:
     assert read_volume(path, spacing=7).spacing == (7, 7, 7)
 
 
+def test_an_imagej_stack_of_one_directory_is_read_whole(tmp_path: Path) -> None:
+    # as ImageJ writes stacks over 4 GB: one directory, then all slices in a row
+    text = "ImageJ=1.54\nimages=5\nslices=5\nunit=mm\nspacing=2.0\n"
+    path = write(
+        tmp_path / "s.tif",
+        STACK[0],
+        description=text,
+        metadata=None,
+        byteorder=">",
+        resolution=(2, 2),
+    )
+    with path.open("ab") as stream:
+        stream.write(STACK[1:].astype(">u2").tobytes())
+    volume = read_volume(path)
+    np.testing.assert_array_equal(volume.data, STACK.transpose(2, 1, 0))
+    assert volume.spacing == (0.5, 0.5, 2)
+    (tmp_path / "cut.tif").write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(CorruptFileError, match="does not hold all"):
+        read_volume(tmp_path / "cut.tif")
+
+
 def test_ome_states_its_spacing_with_units_of_each_axis(tmp_path: Path) -> None:
     path = write(tmp_path / "rock.ome.tif", ome=True, metadata=OME)
     volume = read_volume(path)

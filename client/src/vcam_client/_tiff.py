@@ -58,12 +58,16 @@ class _Layout:
     """One volume of a file, before it is read.
 
     Attributes:
-        pages: tifffile's pages, one for each slice.
+        first: tifffile's first page, which stands for all.
+        pages: its pages, one for each slice; empty where `offsets` are known.
+        offsets: where each slice begins that is stored as it is; ImageJ has no pages for those.
         shape: slices, rows and columns.
         dtype: of the values, native byte order.
     """
 
+    first: Any
     pages: list[Any]
+    offsets: list[int]
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
 
@@ -88,10 +92,10 @@ def read_tiff(path: Path, options: ReadOptions) -> Volume:
         single = layout.shape[0] == 1
         spacing = options.spacing or stated_spacing(file, single=single)
         if single:
-            return picture(_decoded(layout, path)[0], spacing, stem(path))
+            return picture(_decoded(layout, file, path)[0], spacing, stem(path))
         if spacing is None:
             raise no_spacing(path.name, _without_spacing(file))
-        return stack(_decoded(layout, path), spacing, stem(path))
+        return stack(_decoded(layout, file, path), spacing, stem(path))
 
 
 def read_slice(path: Path) -> tuple[NDArray[Any], tuple[float, float, float] | None]:
@@ -107,7 +111,7 @@ def read_slice(path: Path) -> tuple[NDArray[Any], tuple[float, float, float] | N
                 f"Expected one slice in each file of a folder, received {layout.shape[0]} in "
                 f"{path.name}. Give the path of that file alone, or export one file for each slice."
             )
-        return _decoded(layout, path)[0], stated_spacing(file, single=False)
+        return _decoded(layout, file, path)[0], stated_spacing(file, single=False)
 
 
 def stem(path: Path) -> str:
@@ -156,11 +160,13 @@ def _check_series(file: tifffile.TiffFile, pages: int, path: Path) -> None:
         raise UnsupportedFormatError(
             f"{path.name} is one of several files of an OME data set. Export it as a single file."
         )
-    planes = len(series[0].pages)
-    stated = (file.imagej_metadata or {}).get("images", planes) if file.is_imagej else planes
-    if planes < pages or stated != planes or any(page is None for page in series[0].pages):
+    stated, held = int(np.prod(series[0].shape[:-2])), len(series[0].pages)
+    # where ImageJ's own reckoning does not fit the file, tifffile falls back on its pages
+    lost = file.is_imagej and series[0].kind not in ("imagej", "ome")
+    contiguous = held == 1 and series[0].dataoffset is not None
+    if lost or stated < pages or (held < stated and not contiguous) or None in series[0].pages:
         raise CorruptFileError(
-            f"{path.name} states {max(stated, pages)} slices, found {planes}. "
+            f"{path.name} does not hold all {max(stated, pages)} slices that it states. "
             "Copy it again, or export it anew."
         )
 
@@ -184,7 +190,7 @@ def _layout(file: tifffile.TiffFile, path: Path, index: int | None) -> _Layout:
             f"Expected slices of grey values in {path.name}, received axes {axes} of {dtype}. "
             "Export it as a plain stack of slices."
         )
-    planes = np.arange(len(series.pages)).reshape(series.shape[:-2])
+    planes = np.arange(np.prod(series.shape[:-2], dtype=np.int64)).reshape(series.shape[:-2])
     depth = next((n for a in _SLICE_AXES if (n := axes.rfind(a)) >= 0), None)
     chosen = planes.reshape(-1, 1)
     further = axes[:-2]
@@ -198,17 +204,27 @@ def _layout(file: tifffile.TiffFile, path: Path, index: int | None) -> _Layout:
     row = chosen[chosen_volume(index, len(chosen), what if names else what[3:], path.name)]
     check_voxels(shape, path.name)
     kept = np.dtype(np.uint8) if dtype.kind == "b" else dtype.newbyteorder("=")
-    layout = _Layout(pages=[series.pages[int(n)] for n in row], shape=shape, dtype=kept)
+    start, stride = series.dataoffset, rows * columns * dtype.itemsize
+    layout = _Layout(
+        first=first,
+        pages=[series.pages[int(n)] for n in row] if start is None else [],
+        offsets=[] if start is None else [start + int(n) * stride for n in row],
+        shape=shape,
+        dtype=kept,
+    )
     _check_segments(layout, file.filehandle.size, path)
     return layout
 
 
-def _decoded(layout: _Layout, path: Path) -> NDArray[Any]:
+def _decoded(layout: _Layout, file: tifffile.TiffFile, path: Path) -> NDArray[Any]:
     """Values [slices, rows, columns]."""
-    first = layout.pages[0].keyframe
+    first, handle = layout.first, file.filehandle
     data = np.empty(layout.shape, layout.dtype)
-    for page, plane in zip(layout.pages, data, strict=True):
+    for page, plane in zip(layout.pages, data, strict=False):
         page.asarray(out=plane)
+    for offset, plane in zip(layout.offsets, data, strict=False):
+        handle.seek(offset)
+        handle.read_array(file.byteorder + layout.dtype.char, plane.size, out=plane)
     if first.tags.valueof(_PHOTOMETRIC, _BLACK_IS_ZERO) == _WHITE_IS_ZERO:
         _invert(data, first.bitspersample, path)
     return upright(data, int(first.tags.valueof(_ORIENTATION, 1)))
@@ -231,25 +247,29 @@ def _refuse_colours(page: Any, axes: str, path: Path) -> None:
 
 def _check_segments(layout: _Layout, size: int, path: Path) -> None:
     """Raises unless all strips or tiles are there; before anything is allocated."""
-    first = layout.pages[0].keyframe
+    first = layout.first
     plane = layout.shape[1] * layout.shape[2] * layout.dtype.itemsize
     check_bytes(plane * layout.shape[0], path.name)
-    segments = int(np.prod(first.chunked))
     check_voxels(tuple(first.chunks), path.name)
-    for n, page in enumerate(layout.pages):
+    segments = int(np.prod(first.chunked))
+    sound = [offset > 0 and offset + plane <= size for offset in layout.offsets]
+    for page in layout.pages:
         offsets, counts = page.dataoffsets, page.databytecounts
         if page.keyframe.is_contiguous:
-            sound = bool(offsets) and offsets[0] > 0 and offsets[0] + plane <= size
+            sound.append(bool(offsets) and offsets[0] > 0 and offsets[0] + plane <= size)
         else:
-            sound = len(offsets) == len(counts) == segments and all(
-                min(offset, count) > 0 and offset + count <= size
-                for offset, count in zip(offsets, counts, strict=True)
+            sound.append(
+                len(offsets) == len(counts) == segments
+                and all(
+                    min(offset, count) > 0 and offset + count <= size
+                    for offset, count in zip(offsets, counts, strict=True)
+                )
             )
-        if not sound:
-            raise CorruptFileError(
-                f"{path.name} breaks off or is damaged: slice {n} of {len(layout.pages)} is not "
-                "wholly in the file. Copy it again, or export it anew."
-            )
+    if not all(sound):
+        raise CorruptFileError(
+            f"{path.name} breaks off or is damaged: slice {sound.index(False)} of {len(sound)} is "
+            "not wholly in the file. Copy it again, or export it anew."
+        )
 
 
 def _invert(data: NDArray[Any], bits: int, path: Path) -> None:
