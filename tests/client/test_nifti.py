@@ -314,7 +314,7 @@ def test_real_files_equal_nibabel(path: Path) -> None:
     ("name", "message"),
     [
         ("derived/truncated.nii.gz", "gzip stream breaks off"),
-        ("derived/lfs_pointer.nii.gz", "not a NIfTI file"),
+        ("derived/lfs_pointer.nii.gz", "a Git LFS pointer"),
         ("derived/text_renamed.nii", "not a NIfTI file"),
         ("crash-1.nii", "not a NIfTI file"),
     ],

@@ -79,7 +79,7 @@ def _describe_evidence(prediction: Prediction) -> str:
         else ""
     )
     extent = (
-        f"{evidence.share:.1%} of the picture"
+        f"{evidence.share:.1%} of the {'picture' if prediction.volume.is_picture else 'scan'}"
         if evidence.volume_mm3 is None
         else f"{evidence.volume_mm3 / 1000:.3g} cm³"
     )
