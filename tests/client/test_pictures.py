@@ -278,3 +278,16 @@ def test_a_model_that_needs_a_spacing_asks_for_it(tmp_path: Path) -> None:
         place(read_volume(path), grid, SliceAggregation.NONE)
     placement = place(read_volume(path, spacing=1), grid, SliceAggregation.NONE)
     assert placement.axes[1].step == 0.5
+
+
+def test_a_cmyk_jpeg_is_refused(tmp_path: Path) -> None:
+    image = Image.fromarray(np.stack([GREY8] * 4, axis=-1), "CMYK")
+    image.save(tmp_path / "x.jpg")
+    with pytest.raises(UnsupportedFormatError, match="received colours"):
+        read_volume(tmp_path / "x.jpg")
+
+
+def test_a_png_named_jpg_is_read_as_what_it_is(tmp_path: Path) -> None:
+    content = imagecodecs.png_encode(with_alpha(GREY8, 255))
+    volume = read_volume(write(tmp_path / "x.jpg", content))
+    np.testing.assert_array_equal(volume.data[:, :, 0], GREY8.T)

@@ -33,6 +33,8 @@ _HEADER_AT = len(PNG_MAGIC) + 4
 _CHUNK = struct.Struct(">I4s")
 """Length and name of a PNG chunk; its content and a CRC-32 follow."""
 _CHECKSUM = struct.Struct(">I")
+_WITH_ALPHA, _COLOURS = (2, 4), 3
+"""Numbers of channels: grey or colour with alpha, and colour (CMYK has more)."""
 _NEARLY_GREY = 8
 """Most that the channels of a grey JPEG may differ, of 255; its chroma is quantised."""
 
@@ -91,7 +93,7 @@ def read_grey(path: Path) -> NDArray[Any]:
             f"{path.name} can't be decoded: it breaks off, is damaged or of a rare kind. "
             "Copy it again, or save it anew as PNG."
         ) from error
-    return upright(_grey(values, path, 0 if is_png else _NEARLY_GREY), orientation)
+    return upright(_grey(values, path, is_png=is_png), orientation)
 
 
 def grey_png(values: NDArray[np.uint8]) -> bytes:
@@ -143,26 +145,30 @@ def _orientation(path: Path) -> int:
             return int(image.getexif().get(_EXIF_ORIENTATION, 1))
 
 
-def _grey(values: NDArray[Any], path: Path, tolerance: int) -> NDArray[Any]:
+def _grey(values: NDArray[Any], path: Path, *, is_png: bool) -> NDArray[Any]:
     """One value for each pixel, of [rows, columns] or [rows, columns, channels]."""
     if values.ndim == 2:
         return values
-    channels = values.shape[2]
-    if channels in (2, 4) and not path.suffix.lower().startswith(".j"):
+    if is_png and values.shape[2] in _WITH_ALPHA:
         if (values[..., -1] != np.iinfo(values.dtype).max).any():
             raise UnsupportedFormatError(
                 f"Expected opaque pixels, received transparent ones in {path.name}. "
                 "Save it without transparency."
             )
         values = values[..., :-1]
-    first = values[..., 0].astype(np.int32)
-    apart = max(int(np.abs(values[..., n] - first).max()) for n in range(values.shape[2]))
-    if apart > tolerance or channels > 4:
+    # row by row: a difference of the whole picture would be larger than the picture
+    apart = max(_apart(row.astype(np.int32)) for row in values)
+    if apart > (0 if is_png else _NEARLY_GREY) or values.shape[2] > _COLOURS:
         raise UnsupportedFormatError(
             f"Expected grey values, received colours in {path.name}: its channels differ by up to "
             f"{apart}, and a model takes one value for each pixel. Convert it to grey."
         )
-    if apart == 0:
-        return np.ascontiguousarray(values[..., 0])
-    mean: NDArray[Any] = np.rint(values.mean(axis=2, dtype=np.float32))
-    return mean.astype(values.dtype)
+    grey = np.empty(values.shape[:2], values.dtype)
+    for out, row in zip(grey, values, strict=True):
+        out[:] = row[:, 0] if apart == 0 else np.rint(row.mean(axis=1))
+    return grey
+
+
+def _apart(row: NDArray[np.int32]) -> int:
+    """Most that the channels [columns, channels] of any pixel differ from its first."""
+    return int(np.abs(row[:, 1:] - row[:, :1]).max(initial=0))
