@@ -186,6 +186,42 @@ def test_one_page_is_a_picture_whose_spacing_may_be_unknown(tmp_path: Path) -> N
     assert told.spacing == (0.1, 0.2, 1)
 
 
+def test_one_bit_becomes_0_and_1_whatever_white_is(tmp_path: Path) -> None:
+    mask = STACK > 20000
+    for kind, expected in (("minisblack", mask), ("miniswhite", ~mask)):
+        path = write(tmp_path / "s.tif", mask, photometric=kind, metadata=None)
+        np.testing.assert_array_equal(
+            read_volume(path, spacing=1).data.transpose(2, 1, 0), expected
+        )
+
+
+def test_a_truncated_shaped_series_of_one_directory_is_read_whole(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "s.tif") as file:
+        file.write(STACK, photometric="minisblack", truncate=True)
+    volume = read_volume(tmp_path / "s.tif", spacing=1)
+    np.testing.assert_array_equal(volume.data, STACK.transpose(2, 1, 0))
+
+
+def test_an_ome_data_set_of_several_files_is_refused(tmp_path: Path) -> None:
+    text = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+        'UUID="urn:uuid:a"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" '
+        'Type="uint16" SizeX="18" SizeY="24" SizeZ="2" SizeC="1" SizeT="1">'
+        '<TiffData IFD="0" FirstZ="0"><UUID FileName="0.ome.tif">urn:uuid:a</UUID></TiffData>'
+        '<TiffData IFD="0" FirstZ="1"><UUID FileName="1.ome.tif">urn:uuid:b</UUID></TiffData>'
+        "</Pixels></Image></OME>"
+    )
+    for n in range(2):
+        write(tmp_path / f"{n}.ome.tif", STACK[n], description=text, metadata=None)
+    with pytest.raises(UnsupportedFormatError, match="one of several files of an OME data set"):
+        read_volume(tmp_path / "0.ome.tif", spacing=1)
+
+
+def test_a_folder_of_one_stack_is_that_stack(tmp_path: Path) -> None:
+    write(tmp_path / "rock.tif")
+    assert read_volume(tmp_path, spacing=1).shape == (18, 24, 5)
+
+
 def test_a_tiff_orientation_turns_the_picture_upright(tmp_path: Path) -> None:
     tag = (274, "H", 1, 6, False)  # rows run from right to left, columns downwards
     path = write(tmp_path / "xray.tif", STACK[0], extratags=[tag])

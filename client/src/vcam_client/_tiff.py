@@ -125,7 +125,11 @@ def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
     """The file, what goes wrong with it turned into an error of vcam, and no talk of it."""
     pages = count_pages(path)
     logger = logging.getLogger("tifffile")
-    logger.addFilter(_silent)
+
+    def silent(record: logging.LogRecord) -> bool:  # one of its own for each thread
+        return False
+
+    logger.addFilter(silent)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -141,11 +145,7 @@ def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
             "in a way that vcam does not know. Export it again, uncompressed for example."
         ) from error
     finally:
-        logger.removeFilter(_silent)
-
-
-def _silent(record: logging.LogRecord) -> bool:
-    return False
+        logger.removeFilter(silent)
 
 
 def _check_series(file: tifffile.TiffFile, pages: int, path: Path) -> None:
