@@ -7,14 +7,16 @@ PORT ?= 8500
 REST_PORT ?= 8501
 MODELS ?= build/demo/models
 TEST_ARGS ?=
+CASES ?= 20000
+SEED ?= 0
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench serve protos lock format clean
+.PHONY: help demo test test-system soak check bench serve protos lock format clean
 
 help:  ## Show the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 $(STAMP): requirements.lock client/pyproject.toml serving/pyproject.toml training/pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vcam needs Python 3.11 or newer; choose one with PYTHON=…")'
@@ -27,7 +29,13 @@ demo: $(STAMP)  ## Train, export, serve and explain phantoms on the embedded ser
 	$(BIN)/python -m vcam_training.demo --out build/demo
 
 test: $(STAMP)  ## Run the tests
-	$(BIN)/python -m pytest $(TEST_ARGS) tests
+	$(BIN)/python -m pytest $(TEST_ARGS) --ignore=tests/system tests
+
+test-system: $(STAMP)  ## Compare with dcm2niix, where it is installed
+	$(BIN)/python -m pytest $(TEST_ARGS) tests/system
+
+soak: $(STAMP)  ## Read 20,000 damaged files; SEED chooses which
+	$(BIN)/python tests/soak/run.py --cases $(CASES) --seed $(SEED)
 
 check: $(STAMP)  ## Lint, types, import rules, generated files
 	$(BIN)/ruff check .

@@ -15,7 +15,8 @@ _MOST_WORKERS = 8
 def in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
     """`map` in threads: results in order, a few ahead, so that memory stays bounded."""
     workers = min(_MOST_WORKERS, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers) as pool:
+    pool = ThreadPoolExecutor(workers)
+    try:
         ahead: deque[Future[_Result]] = deque()
         for item in items:
             ahead.append(pool.submit(function, item))
@@ -23,3 +24,6 @@ def in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> 
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
+    finally:
+        # after an error what has not begun is not decoded: damaged streams can take seconds
+        pool.shutdown(cancel_futures=True)
