@@ -161,7 +161,7 @@ def test_a_missing_sop_class_leaves_the_modality_to_decide(tmp_path: Path) -> No
     ("tags", "error", "message"),
     [
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, UnsupportedFormatError, "localizer"),
-        ({"PixelSpacing": None}, UnsupportedFormatError, r"how far apart its pixels are.*--spacing"),
+        ({"PixelSpacing": None}, UnsupportedFormatError, r"how far apart.*--spacing"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, UnsupportedFormatError, "Secondary Capture"),
         ({"Rows": 600}, CorruptFileError, "pixels of IM001 can't be decoded"),
     ],

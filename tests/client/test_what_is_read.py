@@ -9,7 +9,6 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,16 +92,18 @@ def part_of(path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def answers() -> Iterator[dict[str, dict[str, Any]]]:
+def answers() -> dict[str, dict[str, Any]]:
     reader = Reader()
     found = {}
-    for path in scans():
-        name = str(path.relative_to(ROOT))
-        found[name] = reader.read(path)
-        if "--volume-index" in _message(found[name]):
-            found[f"{name}, volume 0"] = reader.read(path, 0)
-    reader.close()
-    yield found
+    try:
+        for path in scans():
+            name = str(path.relative_to(ROOT))
+            found[name] = reader.read(path)
+            if "--volume-index" in _message(found[name]):
+                found[f"{name}, volume 0"] = reader.read(path, 0)
+    finally:
+        reader.close()
+    return found
 
 
 def _message(answer: dict[str, Any]) -> str:
