@@ -1,6 +1,8 @@
 """Builds DICOM instances in memory: compressed, enhanced multi-frame, deflated, DICOMDIR."""
 
+import gc
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -162,18 +164,26 @@ def directory(instances: Sequence[Path], folder: Path) -> Path:
     files = FileSet()
     for path in instances:
         dataset = pydicom.dcmread(path)
-        for keyword, value in (
-            ("PatientID", "1"),
-            ("PatientName", "Nobody^Private"),
-            ("StudyDate", "20200101"),
-            ("StudyTime", "120000"),
-            ("StudyID", "1"),
-            ("SeriesNumber", 1),
-        ):
+        for keyword, value in _NEEDED.items():
             if not dataset.get(keyword):
                 setattr(dataset, keyword, value)
-        dataset.setdefault("StudyInstanceUID", "1.2.3")
         dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
         files.add(dataset)
     files.write(folder)
+    with warnings.catch_warnings():
+        # pydicom leaves its temporary folders to the collector, and that warns
+        warnings.simplefilter("ignore", ResourceWarning)
+        del files
+        gc.collect()
     return folder / "DICOMDIR"
+
+
+_NEEDED = {
+    "PatientID": "1",
+    "PatientName": "Nobody^Private",
+    "StudyInstanceUID": "1.2.3",
+    "StudyDate": "20200101",
+    "StudyTime": "120000",
+    "StudyID": "1",
+    "SeriesNumber": 1,
+}

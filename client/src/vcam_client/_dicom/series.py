@@ -139,7 +139,7 @@ def _in_directory(header: Header, path: Path) -> Sources:
     for reference in references:
         parts = [reference] if isinstance(reference, str) else [str(p) for p in reference]
         file = folder.joinpath(*parts)
-        if any(p in ("", ".", "..") or PureWindowsPath(p).parts != (p,) for p in parts):
+        if any(p in ("", ".", "..") or PureWindowsPath(p).name != p for p in parts):
             left_out["reference that leads out of the folder"] += 1
         elif _has_link(folder, parts):
             left_out["link, not followed"] += 1
