@@ -16,6 +16,8 @@ _COMMON = 0.25
 """Share of the gaps that may be finer than the spacing of the new grid."""
 _MOST_GROWTH = 16
 """Times as many voxels as the slices have; a tilt of 45° with gaps of two widths needs 6."""
+_FEW_VOXELS = 2**24
+"""Not worth a refusal, however small the slices are."""
 _AIR_HU = -1024.0
 """What lies beside the slices of a CT without padding of its own."""
 
@@ -62,7 +64,8 @@ def regular(stack: Stack, voxels: Voxels, modality: str, name: str) -> Regular:
     spacing = float(np.quantile(np.diff(stack.along), _COMMON, method="lower"))
     depth = 1 + round(float(stack.along[-1] - stack.along[0]) / spacing)
     check_voxels((width, height, depth), name)
-    if width * height * depth > _MOST_GROWTH * voxels.data.size:
+    count = width * height * depth
+    if count > max(_FEW_VOXELS, _MOST_GROWTH * voxels.data.size):
         raise InconsistentSeriesError(
             f"The slices of {name} lie scattered: a regular grid about them has "
             f"{width}×{height}×{depth} voxels. Check their positions, or keep one series."

@@ -7,6 +7,7 @@ its frames. An empty or shared SeriesInstanceUID does not mix volumes.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
@@ -25,6 +26,9 @@ _SAME_SPACING = 1e-4
 """Largest relative difference of the pixel spacing within one volume."""
 _ORIGIN_DIGITS = 1
 """Decimals of a millimetre to which origins in the plane are compared."""
+
+_RECONSTRUCTIONS = ("ConvolutionKernel", "SliceThickness")
+"""What is one throughout a reconstruction; scanners change it along the patient at most."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -195,7 +199,23 @@ def _split(frames: list[Frame]) -> list[list[Frame]]:
         if not any(same_positions(part) for part in parts):
             break
         parts = [p for part in parts for p in (_by(part, mark) if same_positions(part) else [part])]
+    for mark in _RECONSTRUCTIONS:
+        parts = [p for part in parts for p in _interleaved(part, mark)]
     return [whole for part in parts for whole in _by_origin(part)]
+
+
+def _interleaved(frames: list[Frame], mark: str) -> list[list[Frame]]:
+    """Reconstructions whose slices lie between each other's; parts side by side stay whole."""
+    parts = _by(frames, mark)
+    if len(parts) == 1 or min(map(len, parts)) == 1:
+        return [frames]
+    spans = []
+    for part in parts:
+        along = [float(frame.position @ frames[0].normal) for frame in part]
+        spans.append((min(along), max(along)))
+    spans.sort()
+    apart = all(one[1] < other[0] for one, other in pairwise(spans))
+    return [frames] if apart else parts
 
 
 def _by(frames: list[Frame], mark: str) -> list[list[Frame]]:
