@@ -11,8 +11,10 @@ from pathlib import Path
 import imagecodecs
 import nibabel as nib
 import numpy as np
+import tifffile
 from client.dicom_files import write_series
 from client.dicom_instances import compress, directory, enhanced, in_syntax, instance, to_bytes
+from PIL import Image
 
 SECRET = "Xyzzy"
 """Part of every patient's name, number and so on; never to be seen in a message."""
@@ -50,7 +52,7 @@ class Seed:
 
 def seeds() -> list[Seed]:
     """All of them, the same in every run but for UIDs."""
-    return [*_nifti(), *_dicom(), *_archives()]
+    return [*_nifti(), *_dicom(), *_archives(), *_others()]
 
 
 def _nifti() -> list[Seed]:
@@ -140,6 +142,16 @@ def _archives() -> list[Seed]:
         ),
         Seed("dicom", "s/0.dcm", files[0], "folder", others),
     ]
+
+
+def _others() -> list[Seed]:
+    voxels = np.random.default_rng(3).integers(0, 2000, (3, 10, 12)).astype(np.uint16)
+    tiff, png, npy = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    tifffile.imwrite(tiff, voxels, photometric="minisblack", description=SECRET)
+    Image.fromarray((voxels[0] // 8).astype(np.uint8)).save(png, "PNG")
+    np.save(npy, voxels)
+    kinds = (("a.tif", tiff), ("a.png", png), ("a.npy", npy))
+    return [Seed("bytes", name, stream.getvalue()) for name, stream in kinds]
 
 
 def rle_frame(pixels: np.ndarray) -> bytes:
