@@ -193,3 +193,34 @@ def test_monochrome1_turns_the_range_of_the_stored_bits(
     )
     expected = (low + high - values) * rescale[0] + rescale[1]
     np.testing.assert_array_equal(plane(read(dataset)), expected)
+
+
+def test_padding_is_one_value_though_each_slice_has_a_rescale_of_its_own(tmp_path: Path) -> None:
+    data = np.full((3, *SHAPE), 500, np.int16)
+    data[:, 0, :2] = -2000
+    paths = write_series(tmp_path, data)
+    for n, path in enumerate(paths):
+        dataset = pydicom.dcmread(path)
+        dataset.add_new("PixelPaddingValue", "SS", -2000)
+        dataset.RescaleSlope = n + 1
+        dataset.save_as(path)
+    volume = read_volume(tmp_path)
+    assert volume.padding is not None
+    padded = (volume.data >= volume.padding[0]) & (volume.data <= volume.padding[1])
+    np.testing.assert_array_equal(padded.transpose(2, 1, 0), data == -2000)
+    assert [int(v) for v in volume.data[-1, -1]] == [500, 1000, 1500]
+
+
+def test_volumes_of_one_enhanced_file_are_told_apart_by_functional_groups(tmp_path: Path) -> None:
+    data = np.arange(180, dtype=np.uint16).reshape(6, *SHAPE)
+    dataset = enhanced(data)
+    for n, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        place = frame.PlanePositionSequence[0]
+        place.ImagePositionPatient = [0, 0, 2.0 * (n // 2)]
+        content = Dataset()
+        content.TemporalPositionIndex = 1 + n % 2
+        frame.FrameContentSequence = Sequence([content])
+    (tmp_path / "a.dcm").write_bytes(to_bytes(dataset))
+    for number in (1, 2):
+        volume = read_volume(tmp_path / "a.dcm", series=number)
+        np.testing.assert_array_equal(volume.data.transpose(2, 1, 0), data[number - 1 :: 2])
