@@ -230,3 +230,13 @@ def test_the_address_comes_from_the_environment(
     monkeypatch.setenv("VCAM_SERVER", server.address)
     with Client() as client:
         assert client.spec().version == 1
+
+
+def test_padding_of_the_scan_is_not_sent_as_values(server: StandIn) -> None:
+    data = SCAN.data.copy()
+    data[:, :6] = -2000
+    with Client(server.address) as client:
+        client.predict(dataclasses.replace(SCAN, data=data, padding=(-2000, -2000)))
+    volume = _wire.from_tensor(server.requests[-1].inputs["volume"], "volume")[0, ..., 0]
+    assert (volume == SPEC.grid.padding_value).all(axis=(0, 2)).any()
+    assert volume.min() >= -1000

@@ -231,3 +231,14 @@ def test_an_address_is_completed_or_refused() -> None:
         assert client.server == "localhost:8500"
     with pytest.raises(InputError, match="Leave out the scheme"):
         Client("http://localhost:8501")
+
+
+def test_padding_doesn_t_widen_the_picture_sgrey_window() -> None:
+    from vcam_client._planes import grey_window
+
+    grey = np.linspace(0, 100, 16**3).reshape(16, 16, 16).astype(np.float32)
+    expected = grey_window(grey[4:], None)
+    grey[:4] = -3024
+    assert grey_window(grey, None)[0] == -3024
+    np.testing.assert_allclose(grey_window(grey, (-3024, -3024)), expected)
+    assert grey_window(np.full((4, 4, 4), -3024.0), (-3024, -3024)) == (-3025, -3023)

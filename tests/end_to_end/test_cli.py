@@ -140,7 +140,7 @@ def make_bad_input(kind: str, folder: Path) -> Path:
         ("text", "ct", False, "is not a NIfTI file", "Give a .nii"),
         ("picture", "ct", False, "can't be decoded", "Copy it again"),
         ("empty", "ct", False, "is empty", "Copy or download"),
-        ("empty folder", "ct", False, "the folder is empty", "Give a DICOM file"),
+        ("empty folder", "ct", False, "the folder is empty", "Give a scan"),
         ("truncated", "ct", False, "is damaged", "Copy or download"),
         ("flipped", "ct", False, "checksum is wrong", "Copy or download"),
         ("two-dimensional", "ct", False, "Expected a 3-D volume", "--model"),

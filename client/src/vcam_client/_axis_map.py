@@ -54,4 +54,4 @@ class AxisMap:
         model = (np.arange(self.scan_size) - shift - self.start) / self.step
         bands = _bands.linear((model - offset) / stride, cells)
         seen = np.abs(model - (self.model_size - 1) / 2) <= self.model_size / 2 + _EDGE
-        return replace(bands, weights=bands.weights * seen[..., None].astype(np.float32))
+        return replace(bands, weights=bands.weights * seen[..., None])

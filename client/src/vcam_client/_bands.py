@@ -7,7 +7,7 @@ is no matrix product here: BLAS adds in an order of its own, and its threads wai
 for each other wherever cores are busy.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 _EDGE = 1e-9
 """Slack, in voxels, for positions that rounding puts just beyond an edge."""
+
+Terms = list[tuple[int, float]]
+"""Inputs of one output, with their weights."""
 
 _ROUNDING = 1e-6
 """Share of a weight that float32 may lose when weights are added."""
@@ -28,24 +31,21 @@ class Bands:
     Attributes:
         first: int [..., N], first input of each output. With two axes, [R, N], each
             of R rows has weights of its own.
-        weights: float32 [..., N, T], weights of inputs first … first + T - 1. Those of
+        weights: float64 [..., N, T], weights of inputs first … first + T - 1. Those of
             an output that sum to less than one lie partly outside the input.
         size: number of inputs; first + T may pass it only with zero weights.
         backwards: the inputs are stored in the opposite order.
     """
 
     first: NDArray[np.intp]
-    weights: NDArray[np.float32]
+    weights: NDArray[np.float64]
     size: int
     backwards: bool = False
 
     @property
     def coverage(self) -> NDArray[np.float32]:
         """float32 [..., N]: how much of each output comes from inside the input."""
-        total = self.weights.sum(axis=-1, dtype=np.float64)
-        total[np.abs(total - 1) < _ROUNDING] = 1
-        coverage: NDArray[np.float32] = total.astype(np.float32)
-        return coverage
+        return rounded_to_one(self.weights.sum(axis=-1)).astype(np.float32)
 
     def inputs(self, tap: int) -> NDArray[np.intp]:
         """int [..., N]: where input first + tap of each output is stored."""
@@ -56,7 +56,7 @@ class Bands:
         """The same map with its outputs in the opposite order."""
         return replace(self, first=self.first[..., ::-1], weights=self.weights[..., ::-1, :])
 
-    def apply(self, data: NDArray[Any], axis: int) -> NDArray[np.float32]:
+    def apply(self, data: NDArray[Any], axis: int) -> NDArray[np.floating[Any]]:
         """Weighted sums of `data` along one axis.
 
         Args:
@@ -65,29 +65,30 @@ class Bands:
             axis: which axis.
 
         Returns:
-            float32, `axis` of length N.
+            `axis` of length N; float64 where `data` is, else float32.
         """
+        kind = np.float64 if data.dtype == np.float64 else np.float32
         along_rows = self.first.ndim > 1
         broadcast = [1] * data.ndim
         broadcast[axis] = -1
-        out: NDArray[np.float32] | None = None
+        out: NDArray[np.floating[Any]] | None = None
         for tap in range(self.weights.shape[-1]):
-            index, weights = self.inputs(tap), self.weights[..., tap]
+            index, weights = self.inputs(tap), self.weights[..., tap].astype(kind)
             if along_rows:
                 part = np.take_along_axis(data, index, axis)
             else:
                 part = data.take(index, axis, mode="clip")
                 weights = weights.reshape(broadcast)
-            part = part.astype(np.float32, copy=False)  # taken, so it is ours to change
+            part = part.astype(kind, copy=False)  # taken, so it is ours to change
             part *= weights
             out = part if out is None else np.add(out, part, out=out)
         assert out is not None
         return out
 
-    def terms(self, n: int) -> list[tuple[int, np.float32]]:
+    def terms(self, n: int) -> Terms:
         """Inputs and weights of output `n`, those without weight left out."""
         first = int(self.first[n])
-        return [(first + tap, weight) for tap, weight in enumerate(self.weights[n]) if weight]
+        return [(first + tap, float(w)) for tap, w in enumerate(self.weights[n]) if w]
 
     def row(self, data: NDArray[Any], n: int) -> NDArray[np.float32]:
         """Output `n` along axis 0 alone: float32 [*data.shape[1:]]."""
@@ -95,9 +96,7 @@ class Bands:
         return mixed(terms, data) if terms else np.zeros(data.shape[1:], np.float32)
 
 
-def mixed(
-    terms: Sequence[tuple[int, np.float32]], planes: NDArray[Any] | Mapping[int, NDArray[Any]]
-) -> NDArray[np.float32]:
+def mixed(terms: Terms, planes: NDArray[Any] | Mapping[int, NDArray[Any]]) -> NDArray[np.float32]:
     """float32: the weighted sum of at least one plane."""
     (first, weight), *others = terms
     out = planes[first].astype(np.float32)
@@ -105,6 +104,11 @@ def mixed(
     for n, weight in others:
         out += weight * planes[n].astype(np.float32, copy=False)
     return out
+
+
+def rounded_to_one(coverage: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Coverage with what rounding took from (or added to) one put back."""
+    return np.where(np.abs(coverage - 1) < _ROUNDING, 1, coverage)
 
 
 def linear(positions: NDArray[np.floating[Any]], size: int) -> Bands:
@@ -120,7 +124,7 @@ def linear(positions: NDArray[np.floating[Any]], size: int) -> Bands:
     weights = np.stack([1 - upper, upper], axis=-1) * inside[..., None]
     if size == 1:
         weights = weights[..., :1]
-    return Bands(first=first, weights=weights.astype(np.float32), size=size)
+    return Bands(first=first, weights=weights, size=size)
 
 
 def box_average(centres: NDArray[np.floating[Any]], width: float, size: int) -> Bands:
@@ -139,4 +143,4 @@ def box_average(centres: NDArray[np.floating[Any]], width: float, size: int) -> 
     voxel = first[..., None] + taps
     overlap = np.minimum(high[..., None], voxel + 0.5) - np.maximum(low[..., None], voxel - 0.5)
     weights = np.clip(overlap, 0, None) / width * (voxel < size)
-    return Bands(first=first, weights=weights.astype(np.float32), size=size)
+    return Bands(first=first, weights=weights, size=size)

@@ -6,7 +6,6 @@ are added. Beside the scan there are only a few slices and arrays of the model's
 """
 
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_client._bands import Bands
+from vcam_client._bands import Bands, Terms, rounded_to_one
 from vcam_client._frame import Frame
 from vcam_client.spec import Grid
+
+_Plane = NDArray[np.floating[Any]]
 
 _SLAB = 32
 """Slices copied at once from a file that stores slices interleaved: a cache line of int16."""
@@ -30,9 +31,6 @@ _COPIED_COLUMNS = 16
 _BLOCK_VOXELS = 2**17
 """Voxels added up at once: their sum and the next slice, float32, fill one megabyte."""
 
-_SAMPLES = 8
-"""Voxels along each axis, at least, of the sample that the origin of values comes from."""
-
 _REAL_SHARE = 0.5 - 1e-6
 """Share of a model voxel's weight that real voxels must have; half, less rounding."""
 
@@ -44,13 +42,13 @@ class _InPlane:
     rows: Bands
     columns: Bands
 
-    def apply(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    def apply(self, plane: _Plane) -> _Plane:
         if self.columns.first.ndim > 1:  # rows of the input have maps of their own
             return self.rows.apply(self.columns.apply(plane, 1), 0)
         return self.columns.apply(self.rows.apply(plane, 0), 1)
 
     @property
-    def coverage(self) -> NDArray[np.float32]:
+    def coverage(self) -> _Plane:
         """float32 [rows, columns]: how much of each output comes from inside the slice."""
         if self.columns.first.ndim > 1:
             return self.rows.apply(self.columns.coverage, 0)
@@ -79,12 +77,11 @@ def scan_on_model(
     order = frame.shear.order
     stack, rows, columns = (frame.axes[t] for t in order)
     fill = np.float32(grid.padding_value)
-    rounded = dtype.kind in "iu"  # rounding gives a constant its value back by itself
-    origin = np.float32(0) if rounded else _origin(stored, frame.flip, padding, fill)
-    values = _Values(origin=origin, padding=padding)
+    rounded = dtype.kind in "iu"
+    values = _Values(padding=padding, dtype=np.dtype(np.float32 if rounded else np.float64))
     through = stack.to_model(grid.resampling)
     size = (stack.model_size, rows.model_size, columns.model_size)
-    sums = [np.zeros(size, np.float32) for _ in range(values.count)]
+    sums = [np.zeros(size, values.dtype) for _ in range(values.count)]
     slices = stored.transpose(order)
     if frame.shear:
         cover = _add_sheared(slices, frame, grid, values, through, sums)
@@ -92,7 +89,7 @@ def scan_on_model(
         within = _within(frame, grid, 0)
         cover = through.coverage[:, None, None] * within.coverage
         _add_straight(slices, frame, values, through, within, sums)
-    result = _composed(sums, cover, origin, fill).transpose(np.argsort(order))
+    result = _composed(sums, rounded_to_one(cover), fill).transpose(np.argsort(order))
     if rounded:
         limits = np.iinfo(dtype)
         result = np.clip(np.rint(result), limits.min, limits.max)
@@ -104,28 +101,27 @@ class _Values:
     """What is added up of a slice.
 
     Attributes:
-        origin: value that counts as zero.
         padding: lowest and highest value that mean "not measured", or None.
+        dtype: what it is added up in. Sums in float64 give a constant, or a voxel that
+            is not resampled, the same float32 back; for integers rounding does.
     """
 
-    origin: np.float32
     padding: tuple[float, float] | None
+    dtype: np.dtype[Any]
 
     @property
     def count(self) -> int:
         """How many sums there are."""
         return 1 if self.padding is None else 2
 
-    def of(self, plane: NDArray[Any]) -> list[NDArray[np.float32]]:
-        """Values above the origin; with padding those of real voxels, and which are real."""
-        above = plane.astype(np.float32)
-        if self.origin:
-            above -= self.origin
+    def of(self, plane: NDArray[Any]) -> list[_Plane]:
+        """The values; with padding those of real voxels and 0, and which are real."""
+        values = plane.astype(self.dtype)
         if self.padding is None:
-            return [above]
-        real = ((plane < self.padding[0]) | (plane > self.padding[1])).astype(np.float32)
-        above *= real
-        return [above, real]
+            return [values]
+        real = ((plane < self.padding[0]) | (plane > self.padding[1])).astype(self.dtype)
+        values *= real
+        return [values, real]
 
 
 def _add_straight(
@@ -134,7 +130,7 @@ def _add_straight(
     values: _Values,
     through: Bands,
     within: _InPlane,
-    sums: list[NDArray[np.float32]],
+    sums: list[_Plane],
 ) -> None:
     """Adds slices up to planes of the model, then resamples these: few, large, plain sums."""
     terms = [through.terms(m) for m in range(len(sums[0]))]
@@ -157,15 +153,13 @@ def _add_straight(
         list(threads.map(add, range(0, len(terms), together)))
 
 
-def _added(
-    slab: NDArray[Any], terms: list[tuple[int, np.float32]], values: _Values
-) -> list[NDArray[np.float32]]:
+def _added(slab: NDArray[Any], terms: Terms, values: _Values) -> list[_Plane]:
     """Weighted sums of the slices of a slab, by blocks of rows that stay in a cache."""
-    planes = [np.empty(slab.shape[1:], np.float32) for _ in range(values.count)]
+    planes = [np.empty(slab.shape[1:], values.dtype) for _ in range(values.count)]
     height = max(1, _BLOCK_VOXELS // slab.shape[2])
     for low in range(0, slab.shape[1], height):
         rows = slice(low, low + height)
-        sums: list[NDArray[np.float32]] = []
+        sums: list[_Plane] = []
         for n, weight in terms:
             parts = values.of(slab[n, rows])
             for part in parts:
@@ -182,15 +176,15 @@ def _add_sheared(
     grid: Grid,
     values: _Values,
     through: Bands,
-    sums: list[NDArray[np.float32]],
-) -> NDArray[np.float32]:
+    sums: list[_Plane],
+) -> _Plane:
     """Resamples each slice in its own place, then adds it to planes of the model.
 
     Returns:
         float32: how much of each model voxel comes from inside the scan.
     """
-    cover = np.zeros_like(sums[0])
-    uses: list[list[tuple[int, np.float32]]] = [[] for _ in slices]
+    cover = np.zeros(sums[0].shape, np.float32)
+    uses: list[Terms] = [[] for _ in slices]
     for m in range(len(cover)):
         for n, weight in through.terms(m):
             uses[n].append((m, weight))
@@ -218,45 +212,16 @@ def _within(frame: Frame, grid: Grid, n: int) -> _InPlane:
     )
 
 
-def _composed(
-    sums: list[NDArray[np.float32]],
-    cover: NDArray[np.float32],
-    origin: np.float32,
-    fill: np.float32,
-) -> NDArray[np.float32]:
-    """Sums above the origin as values; what is outside the scan or not measured as `fill`.
-
-    Without padding, total + origin · cover + fill · (1 - cover), so that a constant scan
-    keeps its value to the bit.
-    """
+def _composed(sums: list[_Plane], cover: _Plane, fill: np.float32) -> _Plane:
+    """Sums as values; what is outside the scan or not measured as `fill`."""
     total, *real = sums
-    base = origin if bool((cover == 1).all()) else origin * cover + fill * (1 - cover)
+    outside: Any = 0 if bool((cover == 1).all()) else fill * (1 - cover)
     if not real:
-        return np.add(total, base, out=total)
+        total += outside
+        return total
     known = (real[0] >= _REAL_SHARE * cover) & (real[0] > 0)
     np.multiply(total, cover / np.where(known, real[0], 1), out=total)
-    return np.where(known, total + base, fill)
-
-
-def _origin(
-    stored: NDArray[Any],
-    flip: Sequence[bool],
-    padding: tuple[float, float] | None,
-    fill: np.float32,
-) -> np.float32:
-    """A middling real value of the scan: sums are taken above it.
-
-    So a constant gives sums of zeros, and float32 loses nothing of small differences
-    between large values.
-    """
-    turn = tuple(slice(None, None, -1 if f else 1) for f in flip)
-    steps = tuple(slice(None, None, max(1, n // _SAMPLES)) for n in stored.shape)
-    sample = stored[turn][steps].ravel()
-    if padding is not None:
-        sample = sample[(sample < padding[0]) | (sample > padding[1])]
-    if not sample.size:
-        return fill
-    return np.float32(np.partition(sample, sample.size // 2)[sample.size // 2])
+    return np.where(known, total + outside, fill)
 
 
 def _slab(slices: NDArray[Any], start: int, stop: int, backwards: bool) -> NDArray[Any]:
