@@ -80,7 +80,7 @@ def test_archives_within_archives_are_not_opened(tmp_path: Path) -> None:
 def test_a_member_that_states_more_than_the_limit_is_not_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "MAX_FILE_BYTES", 1_000_000)
+    monkeypatch.setattr(sources, "MAX_UNPACKED_INSTANCE_BYTES", 1_000_000)
     path = zipped(tmp_path / "big.zip", {"a.dcm": bytes(1_000_001)})
     with pytest.raises(InputError, match="more than vcam unpacks"):
         read_volume(path)
@@ -117,7 +117,7 @@ def test_a_deflated_bomb_is_inflated_up_to_the_limit(
     body = zlib.decompress(data[end:], -15) + bytes(3_000_000)
     packer = zlib.compressobj(9, wbits=-15)
     (tmp_path / "a.dcm").write_bytes(data[:end] + packer.compress(body) + packer.flush())
-    monkeypatch.setattr(header, "_INFLATE_LIMIT", 1_000_000)
+    monkeypatch.setattr(header, "MAX_UNPACKED_INSTANCE_BYTES", 1_000_000)
     with pytest.raises(InputError, match="inflates to more than 1000000"):
         read_volume(tmp_path / "a.dcm")
 

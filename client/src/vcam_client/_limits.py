@@ -10,6 +10,9 @@ MAX_VOXELS = 2**31
 MAX_FILE_BYTES = 16 * 2**30
 """Decompressed bytes of one file."""
 
+MAX_UNPACKED_INSTANCE_BYTES = 4 * 2**30
+"""Bytes of one DICOM instance once it is unpacked from an archive, or inflated."""
+
 MAX_PICTURE_PIXELS = 2**27
 """Pixels of one picture; more than twice the largest stitched radiographs."""
 

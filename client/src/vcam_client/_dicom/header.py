@@ -24,7 +24,7 @@ from pydicom.uid import (
 
 from vcam_client._dicom.quiet import quiet
 from vcam_client._dicom.sources import Source
-from vcam_client._limits import MAX_FILE_BYTES
+from vcam_client._limits import MAX_UNPACKED_INSTANCE_BYTES
 from vcam_client.errors import CorruptFileError, InputError, VcamError
 
 PREFIX_BYTES = 128
@@ -32,7 +32,6 @@ PREFIX_BYTES = 128
 _MARKER = b"DICM"
 _HEAD_BYTES = 4096
 _TRANSFER_SYNTAX_UID = b"\x02\x00\x10\x00UI"
-_INFLATE_LIMIT = min(MAX_FILE_BYTES, 4 * 2**30)
 
 _TAGS = [
     Tag(keyword)
@@ -240,14 +239,14 @@ def _inflated(stream: BinaryIO, name: str) -> BinaryIO:
     start = PREFIX_BYTES + 16 + struct.unpack("<I", group_length[8:])[0]
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        body = inflater.decompress(data[start:], _INFLATE_LIMIT)
+        body = inflater.decompress(data[start:], MAX_UNPACKED_INSTANCE_BYTES)
     except (zlib.error, MemoryError) as error:
         raise CorruptFileError(
             f"{name} is damaged: its deflated data can't be read ({error}). Copy the file again."
         ) from error
     if inflater.unconsumed_tail:
         raise InputError(
-            f"{name} inflates to more than {_INFLATE_LIMIT} bytes, the limit. Inflate it yourself "
+            f"{name} inflates to more than {MAX_UNPACKED_INSTANCE_BYTES} bytes, the limit. Inflate it yourself "
             "if you trust it."
         )
     # a data set that is read as what it is now, not inflated once more

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from vcam_client._limits import MAX_FILE_BYTES
+from vcam_client._limits import MAX_UNPACKED_INSTANCE_BYTES
 from vcam_client.errors import CorruptFileError, InputError
 
 _ENCRYPTED = 0x1  # general purpose bit 0 of a zip member
@@ -137,7 +137,7 @@ def _opener(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> Cal
     def unpack() -> BinaryIO:
         # zipfile never gives more than the stated size, so checking that is enough
         size, packed = member.file_size, member.compress_size
-        if size > MAX_FILE_BYTES or size > _LARGEST_EXPANSION * (packed + 1):
+        if size > MAX_UNPACKED_INSTANCE_BYTES or size > _LARGEST_EXPANSION * (packed + 1):
             raise InputError(
                 f"A file in {name} states {size} bytes unpacked from {packed}, more than vcam "
                 "unpacks. Unpack the archive yourself if you trust it."
