@@ -246,8 +246,8 @@ def _inflated(stream: BinaryIO, name: str) -> BinaryIO:
         ) from error
     if inflater.unconsumed_tail:
         raise InputError(
-            f"{name} inflates to more than {MAX_UNPACKED_INSTANCE_BYTES} bytes, the limit. Inflate it yourself "
-            "if you trust it."
+            f"{name} inflates to more than {MAX_UNPACKED_INSTANCE_BYTES} bytes, the limit. "
+            "Inflate it yourself if you trust it."
         )
     # a data set that is read as what it is now, not inflated once more
     head = data[:start].replace(
