@@ -122,10 +122,10 @@ def test_what_is_left_out_says_why(tmp_path: Path, tags: dict[str, Any], reason:
         ({"SliceThickness": 1}, "slices 1 mm thick every 2.5 mm (with gaps)"),
         ({"SeriesInstanceUID": ""}, "the SeriesInstanceUID is empty"),
         ({"SOPClassUID": None}, "no SOP class: the modality decides"),
-        ({"PixelPaddingValue": 3}, "stored value 3 is padding, kept out of resampling"),
+        ({"PixelPaddingValue": 3}, "padding, stored as 3, is kept out"),
         ({"LossyImageCompression": "01"}, "lossy compression"),
         ({"PhotometricInterpretation": "MONOCHROME1"}, "MONOCHROME1: inverted"),
-        ({"RescaleType": "US"}, "no rescale to Hounsfield units"),
+        ({"RescaleType": "US"}, "rescale type US: values are not known to be"),
         ({"step": (0.0, 0.8, 2.5)}, "gantry tilt of 17.7°"),
     ],
 )

@@ -160,6 +160,20 @@ def test_the_picture_shows_the_patient_s_left_on_the_right() -> None:
     assert first.min() > 14 + 128
 
 
+def test_a_scan_that_is_nothing_for_the_model_is_doubted() -> None:
+    soil = Volume(data=np.full((40, 20, 10), 30000, np.uint16), affine=np.diag([1, 1, 8, 1.0]))
+    doubted = predict(impulse(1, 1, 1), volume=soil)  # the window is -1000 to 400
+    assert any(r.startswith("100% of the values lie outside the model's") for r in doubted.remarks)
+    ct = Volume(data=np.full((40, 20, 10), -50, np.int16), affine=np.diag([1, 1, 8, 1.0]))
+    plain = predict(impulse(1, 1, 1), volume=ct)
+    assert not any("lie outside the model's window" in r for r in plain.remarks)
+    grid = Grid(shape=(40, 60, 80), fit=Fit.SPACING, spacing_mm=(5, 5, 5))
+    spec = dataclasses.replace(SPEC, grid=grid)
+    tiny = dataclasses.replace(ct, affine=np.diag([0.1, 0.1, 0.1, 1.0]))
+    remarks = predict(impulse(1, 1, 1), spec, tiny).remarks
+    assert any(r.startswith("The scan fills 0.00% of the model's grid") for r in remarks)
+
+
 def test_pixels_have_the_aspect_of_the_spacing() -> None:
     from vcam_client._overlay import _views
 

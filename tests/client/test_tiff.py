@@ -148,6 +148,12 @@ def test_pictures_over_time_are_no_stack(tmp_path: Path) -> None:
     assert read_volume(path, volume_index=2).is_picture
 
 
+def test_a_stack_of_colours_is_refused_as_that(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "s.tif", np.zeros((5, 24, 18, 3), np.uint8), photometric="rgb")
+    with pytest.raises(UnsupportedFormatError, match=r"received colours in s\.tif: a model takes"):
+        read_volume(tmp_path / "s.tif", spacing=1)
+
+
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 def test_colours_are_refused(tmp_path: Path, planar: str) -> None:
     shape = (24, 18, 3) if planar == "contig" else (3, 24, 18)

@@ -23,10 +23,12 @@ HEAD = """# What is read
 Every file and series of the test data, as `vcam-client inspect` answers; made by
 `tests/client/test_what_is_read.py`, which reads each within 10 seconds and 4 GB of address space.
 How each kind of file is taken, and why others are refused: [formats.md](formats.md).
-
-| scan | read as, or refused with |
-|---|---|
 """
+PARTS = (
+    ("Scans", lambda name: not name.startswith("invalid/")),
+    ("Damaged and foreign files", lambda name: "fuzz" not in name and name.startswith("invalid/")),
+    ("Files made to break readers", lambda name: "fuzz" in name and name.startswith("invalid/")),
+)
 
 
 class Reader:
@@ -125,9 +127,27 @@ def _row(name: str, answer: dict[str, Any]) -> str:
         volume["orientation"],
         _values(volume),
         f"{volume['padding_share']:.1%} padding" if volume["padding_share"] else None,
-        *(f"({warning})" for warning in volume["warnings"]),
+        *(f"[{mark}]" for mark in map(_mark, volume["warnings"])),
     ]
     return f"| {name} | {', '.join(p for p in parts if p)} |"
+
+
+def _mark(warning: str) -> str:
+    """A word for a warning, which stands in full below the table."""
+    words = {"stacked": "resampled", "spaced": "resampled", "position": "unplaced"}
+    return next((mark for word, mark in words.items() if word in warning), "note")
+
+
+def _document(rows: dict[str, str], answers: dict[str, dict[str, Any]]) -> str:
+    blocks = [HEAD]
+    for title, belongs in PARTS:
+        lines = [row for name, row in rows.items() if belongs(name)]
+        table = ["| scan | read as, or refused with |", "|---|---|", *lines]
+        blocks.append(f"## {title}\n" + "\n".join(table) + "\n")
+    volumes = [(a.get("found") or {}).get("volume") or {"warnings": []} for a in answers.values()]
+    warnings = sorted({text for volume in volumes for text in volume["warnings"]})
+    blocks.append("## Warnings\n" + "\n".join(f"- [{_mark(w)}] {w}" for w in warnings) + "\n")
+    return "\n".join(blocks)
 
 
 def _values(volume: dict[str, Any]) -> str:
@@ -155,7 +175,7 @@ def test_every_refusal_says_what_to_do(answers: dict[str, dict[str, Any]]) -> No
 def test_the_table_is_true(answers: dict[str, dict[str, Any]]) -> None:
     rows = {name: _row(name, answer) for name, answer in answers.items()}
     if os.environ.get("VCAM_UPDATE_DOCS"):
-        TABLE.write_text(HEAD + "\n".join(rows.values()) + "\n", encoding="utf-8")
+        TABLE.write_text(_document(rows, answers), encoding="utf-8")
     written = {line.split(" | ")[0].removeprefix("| "): line for line in _lines()}
     wrong = {n: (line, rows[n]) for n, line in written.items() if n in rows and line != rows[n]}
     assert not wrong, "run with VCAM_UPDATE_DOCS=1 where the new answers are right"
@@ -165,4 +185,5 @@ def test_the_table_is_true(answers: dict[str, dict[str, Any]]) -> None:
 
 def _lines() -> list[str]:
     text = TABLE.read_text(encoding="utf-8")
-    return [line for line in text.removeprefix(HEAD).splitlines() if line.startswith("| ")]
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [line for line in lines if not line.startswith("| scan | ")]

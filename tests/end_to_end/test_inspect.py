@@ -106,6 +106,32 @@ def test_a_picture_of_the_three_planes(two_series: Path, tmp_path: Path) -> None
     assert len(np.unique(shown)) > 50  # grey values, not a blank canvas
 
 
+def test_a_picture_goes_to_a_png_in_a_folder_that_is_there(
+    two_series: Path, tmp_path: Path
+) -> None:
+    for name in ("planes.jpg", "nowhere/planes.png"):
+        result = inspect(two_series, "--series", 2, "--picture", tmp_path / name)
+        assert result.exit_code == 2
+        assert "Invalid value for '--picture'" in result.output
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("spacing", ["abc", "0", "-1", "1,2", "0,02", "1,2,inf"])
+def test_a_spacing_that_is_none_is_refused(two_series: Path, spacing: str) -> None:
+    result = inspect(two_series, "--spacing", spacing)
+    assert result.exit_code == 2
+    assert "expected millimetres above 0" in result.output
+
+
+def test_options_that_dicom_answers_itself_are_refused(two_series: Path) -> None:
+    result = inspect(two_series, "--series", 2, "--spacing", 3)
+    assert result.exit_code == 1
+    assert "states its own spacing, 0.7×0.9 mm" in result.output
+    result = inspect(two_series, "--series", 2, "--volume-index", 1)
+    assert result.exit_code == 1
+    assert "leave out --volume-index" in result.output
+
+
 def test_a_radiograph_without_spacing(tmp_path: Path) -> None:
     write_slice(
         tmp_path / "cr", VOXELS[0], (0, 0, 0), SOPClassUID=CR, Modality="CR", PixelSpacing=None

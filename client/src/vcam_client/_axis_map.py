@@ -38,6 +38,11 @@ class AxisMap:
         """Share of the scan's extent that lies on the model's grid."""
         return min(1.0, self.model_size * self.step / self.extent)
 
+    @property
+    def filled_share(self) -> float:
+        """Share of the model's grid that lies in the scan's extent."""
+        return min(1.0, self.extent / (self.model_size * self.step))
+
     def to_model(self, resampling: Resampling, shift: Shift = 0.0) -> _bands.Bands:
         """Weights from scan voxels to model voxels."""
         centres = self.start + self.step * np.arange(self.model_size) + shift

@@ -70,9 +70,23 @@ def _spacing(_context: click.Context, _option: click.Parameter, value: str | Non
     if value is None:
         return None
     try:
-        return [float(part) for part in value.split(",")]
-    except ValueError as error:
-        raise click.BadParameter("expected a number, or three separated by commas") from error
+        numbers = [float(part) for part in value.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 3) or not all(0 < n < float("inf") for n in numbers):
+        raise click.BadParameter(
+            "expected millimetres above 0: one number, or three separated by commas, such as "
+            "0.02 or 0.02,0.02,0.05"
+        )
+    return numbers
+
+
+def _png(_context: click.Context, _option: click.Parameter, value: Path | None) -> Path | None:
+    if value is not None and value.suffix.lower() != ".png":
+        raise click.BadParameter(f"expected a file named *.png, received {value.name!r}")
+    if value is not None and not value.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {str(value.parent)!r}")
+    return value
 
 
 def _reading_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -158,6 +172,7 @@ def info(server: str, model: str, timeout: float, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option(
     "--picture",
+    callback=_png,
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Write a PNG of the three planes through the middle.",

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from vcam_client.inspection import Inspection, describe
 from vcam_client.volume import Volume
 
@@ -57,8 +59,9 @@ def _volume(volume: Volume) -> str:
         ("modality", facts["modality"]),
         ("voxels", f"{_by(volume.shape)}, {facts['dtype']}"),
         ("spacing", f"{_by(spacing)} mm" if spacing else _UNKNOWN),
-        ("extent", f"{'×'.join(f'{mm:.0f}' for mm in extent)} mm" if spacing else None),
-        ("axes run to", ", ".join(_DIRECTION[code] for code in volume.orientation)),
+        ("extent", f"{'×'.join(f'{mm:.3g}' for mm in extent)} mm" if spacing else None),
+        ("axes run to", _directions(volume)),
+        ("sheared", _sheared(volume)),
         ("affine", affine[0] + "  (voxel centre to RAS+ mm)" if spacing else None),
         ("", affine[1] if spacing else None),
         ("", affine[2] if spacing else None),
@@ -73,6 +76,26 @@ def _volume(volume: Volume) -> str:
     return "volume\n" + "\n".join(f"  {name:<{width}}  {value}" for name, value in shown)
 
 
+def _directions(volume: Volume) -> str:
+    if not volume.anatomical:
+        return "nothing says where in a patient"
+    return ", ".join(_DIRECTION[code] for code in volume.orientation)
+
+
+def _sheared(volume: Volume) -> str | None:
+    """By how much axes that should be perpendicular are not."""
+    unit = volume.affine[:3, :3] / volume.spacing
+    largest = float(np.abs(unit.T @ unit - np.eye(3)).max())
+    degrees = float(np.degrees(np.arcsin(min(1.0, largest))))
+    if degrees < _PERPENDICULAR_DEG:
+        return None
+    return (
+        f"axes {degrees:.1f}° off perpendicular (gantry tilt, or an affine registration): the "
+        "model sees the scan un-sheared, the heatmap lies on these voxels"
+    )
+
+
+_PERPENDICULAR_DEG = 0.1
 _DIRECTION = {
     "L": "left",
     "R": "right",

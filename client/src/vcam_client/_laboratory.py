@@ -29,7 +29,12 @@ def stack(data: NDArray[Any], spacing: tuple[float, ...], name: str) -> Volume:
         A volume, data [columns, rows, slices], affine diag(-sx, -sy, sz).
     """
     sx, sy, sz = spacing
-    return Volume(data=data.transpose(2, 1, 0), affine=np.diag([-sx, -sy, sz, 1.0]), name=name)
+    return Volume(
+        data=data.transpose(2, 1, 0),
+        affine=np.diag([-sx, -sy, sz, 1.0]),
+        name=name,
+        anatomical=False,
+    )
 
 
 def picture(data: NDArray[Any], spacing: tuple[float, ...] | None, name: str) -> Volume:
@@ -50,6 +55,7 @@ def picture(data: NDArray[Any], spacing: tuple[float, ...] | None, name: str) ->
         affine=affine,
         name=name,
         spacing_known=spacing is not None,
+        anatomical=False,
         is_picture=True,
     )
 

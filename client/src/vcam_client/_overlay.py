@@ -72,7 +72,7 @@ def overlay_png(prediction: Prediction) -> bytes:
 
 def _views(prediction: Prediction) -> list[View]:
     volume = prediction.volume
-    turned = Turned.of(volume, anatomical=bool(prediction.spec.grid.axes))
+    turned = Turned.of(volume, anatomical=bool(prediction.spec.grid.axes) and volume.anatomical)
     grey, heat = turned.turn(volume.data), turned.turn(prediction.stored_heatmap)
     window = prediction.spec.intensity.window or grey_window(grey, volume.padding)
     thin = [axis for axis in range(3) if grey.shape[axis] == 1]

@@ -23,6 +23,7 @@ TEXT = (232, 234, 238)
 FAINT = (150, 156, 166)
 _LEAST_FOR_TWO_LETTERS = 44  # pixels; thinner slices have no room for top and bottom
 _LARGE_PANEL = 384
+_LEAST_WIDTH = 110  # pixels, for a caption
 _HEADER = 26
 
 _PERCENTILES = (0.5, 99.5)
@@ -117,7 +118,7 @@ class Turned:
 
 def planes_png(volume: Volume) -> bytes:
     """The three planes through the middle of a volume, or its only slice, as PNG bytes."""
-    turned = Turned.of(volume)
+    turned = Turned.of(volume, anatomical=volume.anatomical)
     shape = turned.turn(volume.data).shape
     window = grey_window(turned.turn(volume.data), volume.padding)
     thin = [axis for axis in range(3) if shape[axis] == 1]
@@ -125,16 +126,17 @@ def planes_png(volume: Volume) -> bytes:
     views = [turned.view(axis, shape[axis] // 2, window) for axis in axes]
     largest_mm = max(mm for view in views for mm in view.extent_mm)
     sizes = [view.size(_LARGE_PANEL, largest_mm) for view in views]
-    width = 2 * MARGIN + sum(w for w, _ in sizes) + GAP * (len(views) - 1)
+    widths = [max(w, _LEAST_WIDTH) for w, _ in sizes]
+    width = 2 * MARGIN + sum(widths) + GAP * (len(views) - 1)
     height = _HEADER + max(h for _, h in sizes) + MARGIN
     canvas = Image.new("RGB", (width, height), BACKGROUND)
     draw = ImageDraw.Draw(canvas)
     x = MARGIN
-    for view, size in zip(views, sizes, strict=True):
+    for view, size, room in zip(views, sizes, widths, strict=True):
         canvas.paste(greyscale(view, size), (x, _HEADER))
         draw_letters(draw, view.letters, (x, _HEADER), size)
         draw.text((x, 6), view.title, FAINT, font(12))
-        x += size[0] + GAP
+        x += room + GAP
     stream = io.BytesIO()
     canvas.save(stream, "PNG")
     return stream.getvalue()
@@ -149,6 +151,8 @@ def greyscale(view: View, size: tuple[int, int]) -> Image.Image:
 def grey_window(grey: NDArray[Any], padding: tuple[float, float] | None) -> tuple[float, float]:
     """Percentiles of the real values; `padding` is the range that means "not measured"."""
     sample = grey[tuple(slice(None, None, max(1, n // 64)) for n in grey.shape)]
+    finite = sample[np.isfinite(sample)]
+    sample = finite if finite.size else np.zeros(1)
     if padding is not None:
         real = sample[(sample < padding[0]) | (sample > padding[1])]
         sample = real if real.size else sample
@@ -158,7 +162,8 @@ def grey_window(grey: NDArray[Any], padding: tuple[float, float] | None) -> tupl
 
 def _grey(values: NDArray[Any], window: tuple[float, float]) -> NDArray[np.uint8]:
     low, high = window
-    scaled = np.clip((values.astype(np.float32) - low) / (high - low), 0, 1)
+    finite = np.nan_to_num(values.astype(np.float32), nan=low)
+    scaled = np.clip((finite - low) / (high - low), 0, 1)
     grey: NDArray[np.uint8] = np.rint(255 * scaled).astype(np.uint8)
     return grey
 

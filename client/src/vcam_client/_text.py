@@ -2,7 +2,7 @@
 
 from vcam_client.client import ServedSpec
 from vcam_client.prediction import Prediction
-from vcam_client.spec import Metric
+from vcam_client.spec import Fit, Metric
 from vcam_client.volume import Volume
 
 
@@ -46,7 +46,7 @@ def describe_spec(model: str, served: ServedSpec) -> str:
         ("labels", f"{', '.join(spec.labels)} ({spec.activation.name.lower()})"),
         ("unit", spec.unit),
         ("explains", spec.explain_default.name.lower().replace("_", " ")),
-        ("grid", f"{_by(grid.shape)}, axes {axes}, {grid.fit.name.lower()}"),
+        ("grid", f"{_by(grid.shape)}, axes {axes}, {_FIT[grid.fit]}"),
         ("spacing", f"{_by(grid.spacing_mm)} mm" if grid.spacing_mm else ""),
         ("resampling", grid.resampling.name.lower()),
         ("slices", spec.slice_aggregation.name.lower() if spec.slice_aggregation else ""),
@@ -60,6 +60,9 @@ def describe_spec(model: str, served: ServedSpec) -> str:
     shown = [(name, value) for name, value in rows if value]
     width = max(len(name) for name, _ in shown)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in shown)
+
+
+_FIT = {Fit.STRETCH: "scans are stretched onto it", Fit.SPACING: "at a spacing of its own"}
 
 
 def _describe_evidence(prediction: Prediction) -> str:

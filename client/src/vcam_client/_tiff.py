@@ -160,6 +160,8 @@ def _check_series(file: tifffile.TiffFile, pages: int, path: Path) -> None:
         raise UnsupportedFormatError(
             f"{path.name} is one of several files of an OME data set. Export it as a single file."
         )
+    if "S" in series[0].axes:
+        raise _colours(path)
     stated, held = int(np.prod(series[0].shape[:-2])), len(series[0].pages)
     # where ImageJ's own reckoning does not fit the file, tifffile falls back on its pages
     lost = file.is_imagej and series[0].kind not in ("imagej", "ome")
@@ -239,10 +241,14 @@ def _refuse_colours(page: Any, axes: str, path: Path) -> None:
         # ramps are written as 256·n or 257·n
         grey = bool(colours.size) and bool((np.abs(colours - ramp) < 2**8).all())
     if "S" in axes or not grey:
-        raise UnsupportedFormatError(
-            f"Expected grey values, received colours in {path.name}: a model takes one value for "
-            "each voxel. Export one channel, or convert it to grey."
-        )
+        raise _colours(path)
+
+
+def _colours(path: Path) -> UnsupportedFormatError:
+    return UnsupportedFormatError(
+        f"Expected grey values, received colours in {path.name}: a model takes one value for "
+        "each voxel. Export one channel, or convert it to grey."
+    )
 
 
 def _check_segments(layout: _Layout, size: int, path: Path) -> None:

@@ -51,6 +51,11 @@ class Placement:
             shares[stored] = axis.seen_share
         return shares[0], shares[1], shares[2]
 
+    @property
+    def filled_share(self) -> float:
+        """Share of the model's grid that lies in the scan."""
+        return float(np.prod([axis.filled_share for axis in self.axes]))
+
     def to_model(
         self,
         data: NDArray[Any],
@@ -155,21 +160,20 @@ def place(
         IncompatibleScanError: a single slice for a 3-D model, several slices for a
             model of single images, or an unknown spacing for one that needs it.
     """
-    if grid.fit is Fit.SPACING and not volume.spacing_known:
-        raise IncompatibleScanError(
-            f"The model takes {_by(grid.spacing_mm)} mm per pixel, {volume.name} does not state "
-            "its spacing. State it in mm with --spacing."
-        )
     order, flip = to_axes(volume.affine, grid.axes)
     sizes = (volume.shape[order[0]], volume.shape[order[1]], volume.shape[order[2]])
     if grid.ndim == 3 and 1 in sizes:
         raise IncompatibleScanError(
             f"Expected a 3-D volume, received a single slice of {_by(volume.shape)} voxels. "
-            "Give the whole series (a DICOM folder or a 3-D NIfTI file), or ask a 2-D model "
-            "with --model."
+            "Give the whole series, or ask a 2-D model with --model."
         )
     if slice_aggregation is SliceAggregation.NONE and sizes[0] != 1:
         raise _not_one_image(volume, grid, sizes)
+    if grid.fit is Fit.SPACING and not volume.spacing_known:
+        raise IncompatibleScanError(
+            f"The model takes {_by(grid.spacing_mm)} mm per pixel, {volume.name} does not state "
+            "its spacing. State it in mm with --spacing."
+        )
     columns = volume.affine[:3, :3][:, order] * np.where(flip, -1.0, 1.0)
     shear, spacing = shear_of(columns, slices_alone=grid.ndim == 2)
     extents = shear.extents(sizes)

@@ -30,6 +30,13 @@ reference, those of volumes rightly called clear 0.17 to 0.66, three quarters be
 """
 
 
+_SAMPLES = 32
+"""Voxels along each axis, at least, that values are judged by."""
+_MOSTLY = 0.95
+"""Share of values outside the model's window from which the units are in doubt."""
+_HARDLY = 0.05
+"""Share of the model's grid that a scan fills below which its spacing is in doubt."""
+
 WHOLE = 0.99
 """Share of a scan's extent from which the model counts as having seen all of it."""
 
@@ -160,8 +167,8 @@ class Prediction:
             return f"No evidence for {self.label}: no cell of its map is above 0."
         return (
             f"No evidence for {self.label}: the strongest cell of its map is "
-            f"{evidence.strength:.0%} of a typical true positive's "
-            f"(up to {NO_EVIDENCE_SHARE:.0%} is none)."
+            f"{evidence.strength:.1%} of a typical true positive's "
+            f"(up to {NO_EVIDENCE_SHARE:.1%} is none)."
         )
 
     @property
@@ -173,6 +180,7 @@ class Prediction:
         units = self.spec.intensity.units
         if units and not self.volume.units:
             remarks.append(f"The file does not state its units; its values are taken as {units}.")
+        remarks += _doubts(self.volume, self.spec.intensity.window, self.placement)
         shares = self.placement.seen_share
         if min(shares) < WHOLE:
             extents = [n * s for n, s in zip(self.volume.shape, self.volume.spacing, strict=True)]
@@ -292,6 +300,26 @@ class Prediction:
         from vcam_client._overlay import overlay_png
 
         return overlay_png(self)
+
+
+def _doubts(volume: Volume, window: tuple[float, float] | None, placement: Placement) -> list[str]:
+    """Signs that this scan is nothing for this model."""
+    doubts = []
+    steps = tuple(slice(None, None, max(1, n // _SAMPLES)) for n in volume.shape)
+    sample = volume.data[steps]
+    if volume.padding is not None:
+        sample = sample[(sample < volume.padding[0]) | (sample > volume.padding[1])]
+    if window is not None and sample.size:
+        outside = float(((sample < window[0]) | (sample > window[1])).mean())
+        if outside > _MOSTLY:
+            doubts.append(
+                f"{outside:.0%} of the values lie outside the model's window of {window[0]:g} to "
+                f"{window[1]:g}: they look the same to it. Is the scan in other units?"
+            )
+    filled = placement.filled_share
+    if filled < _HARDLY:
+        doubts.append(f"The scan fills {filled:.2%} of the model's grid. Is its spacing right?")
+    return doubts
 
 
 def _mm(extents: list[float]) -> str:

@@ -33,6 +33,8 @@ class Volume:
         spacing_known: False where nothing states the distance between pixels (a picture);
             the affine then has 1 mm for the sake of the axes, and nothing reports
             millimetres.
+        anatomical: False where nothing says how the axes lie in a patient (laboratory
+            files, pictures, DICOM without positions): directions are then a convention.
         is_picture: whether it came from a picture (PNG, JPEG, …), so that its heatmap is
             written as a picture, too.
         nifti_header: the geometry of the NIfTI file it was read from, so that
@@ -50,6 +52,7 @@ class Volume:
     padding: tuple[float, float] | None = None
     warnings: tuple[str, ...] = ()
     spacing_known: bool = True
+    anatomical: bool = True
     is_picture: bool = False
     nifti_header: Any = field(default=None, repr=False)
 

@@ -122,11 +122,14 @@ def _quirks(series: Series, stack: Stack | None, syntaxes: set[str]) -> list[str
     if first.instance.padding is not None:
         low, high = first.instance.padding
         value = str(low) if low == high else f"{low} to {high}"
-        found.append(f"stored value {value} is padding, kept out of resampling")
+        found.append(f"padding, stored as {value}, is kept out of resampling and statistics")
     if len({(f.slope, f.intercept) for f in series.frames}) > 1:
         found.append("each slice has a rescale of its own")
     if series.modality == "CT" and not units_of(first):
-        found.append("no rescale to Hounsfield units: values are taken as they are")
+        kind = f"rescale type {first.rescale_type}" if first.slope is not None else "no rescale"
+        found.append(f"{kind}: values are not known to be Hounsfield units")
+    if first.instance.radiograph and not first.instance.dataset.get("PatientOrientation"):
+        found.append("no PatientOrientation: taken as a frontal view")
     return found + (_geometry_quirks(stack) if stack is not None else [])
 
 

@@ -23,7 +23,7 @@ from pydicom.uid import (
 )
 
 from vcam_client._dicom.quiet import quiet
-from vcam_client._dicom.sources import Source
+from vcam_client._dicom.sources import Source, bytes_source
 from vcam_client._limits import MAX_UNPACKED_INSTANCE_BYTES
 from vcam_client.errors import CorruptFileError, InputError, VcamError
 
@@ -134,6 +134,10 @@ def read_header(source: Source) -> Header:
     stream: BinaryIO = _Bounded(source.open())
     with stream:
         head = stream.read(_HEAD_BYTES)
+        if head[:1] in (b" ", b"\0") and _syntax_without_meta(head[1:]) is not None:
+            # cut out of a file one byte early: the padding of the element before
+            stream.seek(1)
+            return read_header(bytes_source(source.name, stream.read()))
         stated = head[PREFIX_BYTES : PREFIX_BYTES + 4] == _MARKER
         if not stated and _syntax_without_meta(head) is None:
             raise NotDicomError(_looks_like(head))

@@ -25,6 +25,11 @@ from vcam_client.volume import Volume
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _MOST_ROWS = 30
+_ADVICE = (
+    "Give a scan: a NIfTI or DICOM file, a folder, zip or DICOMDIR with a DICOM series, a TIFF "
+    "stack or the folder of its slices, an array (.npy) or a picture."
+)
+_ADVICE_NIFTI = "Name one of the NIfTI files: each is a scan of its own."
 _SERIES_NUMBER = re.compile("-?[0-9]{1,11}")
 """VR IS; what a damaged header has instead is not shown."""
 _SUFFIXES = (".dcm", ".dicom", ".ima", ".zip")
@@ -47,6 +52,11 @@ def choose(found: Found, path: Path, options: ReadOptions) -> Series:
     """The series that is wanted: the only one, or the one that `options` names."""
     if not found.series:
         raise _nothing(found, path)
+    if options.volume_index is not None:
+        raise InputError(
+            f"{path.name} is DICOM; its volumes are series. Choose one with --series, and leave "
+            "out --volume-index."
+        )
     wanted = options.series
     if wanted is None:
         if len(found.series) == 1:
@@ -121,6 +131,7 @@ def read_series(series: Series, path: Path, options: ReadOptions) -> Volume:
         padding=voxels.padding,
         warnings=tuple(warnings),
         spacing_known=ordered.spacing_known,
+        anatomical=not first.instance.unplaced,
     )
 
 
@@ -130,6 +141,7 @@ def ordered_stack(series: Series, path: Path, options: ReadOptions) -> Stack:
     Raises:
         UnsupportedFormatError: it does not say where its pixels lie.
         InconsistentSeriesError: positions twice, or missing slices.
+        InputError: a spacing is given, and the file states another.
     """
     first = series.frames[0]
     instance, given = first.instance, options.spacing
@@ -141,6 +153,11 @@ def ordered_stack(series: Series, path: Path, options: ReadOptions) -> Stack:
             )
         return unplaced_stack(series.frames, given)
     spacing, known = first.spacing, first.spacing is not None or given is not None
+    if spacing is not None and given is not None:
+        raise InputError(
+            f"{path.name} states its own spacing, {spacing[1]:g}×{spacing[0]:g} mm within a slice. "
+            "Leave out --spacing."
+        )
     if spacing is None and given is not None:
         spacing = given[1], given[0]
     if spacing is None and not instance.radiograph:
@@ -212,6 +229,5 @@ def _nothing(found: Found, path: Path) -> InputError:
     kind = CorruptFileError if found.damaged else UnsupportedFormatError
     return kind(
         f"Found no CT, MR or radiograph that vcam reads in {path.name}: "
-        f"{reasons or 'the folder is empty'}. "
-        "Give a scan: a NIfTI file, a DICOM file, or a folder, zip or DICOMDIR with a series."
+        f"{reasons or 'the folder is empty'}. {_ADVICE_NIFTI if 'NIfTI' in reasons else _ADVICE}"
     )
