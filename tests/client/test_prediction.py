@@ -237,16 +237,6 @@ def test_what_a_reader_should_know_is_said() -> None:
     assert predict(impulse(1, 1, 1), volume=known).remarks == []
 
 
-def test_an_address_is_completed_or_refused() -> None:
-    from vcam_client import Client
-    from vcam_client.errors import InputError
-
-    with Client("localhost") as client:
-        assert client.server == "localhost:8500"
-    with pytest.raises(InputError, match="Leave out the scheme"):
-        Client("http://localhost:8501")
-
-
 def test_padding_doesn_t_widen_the_picture_sgrey_window() -> None:
     from vcam_client._planes import grey_window
 

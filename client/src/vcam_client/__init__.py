@@ -15,6 +15,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vcam_client._calls import VersionStatus
+    from vcam_client._connection import Tls
+    from vcam_client._retry import Retries
+    from vcam_client.aio import AsyncClient
     from vcam_client.client import Client, ServedSpec
     from vcam_client.errors import VcamError
     from vcam_client.grid import Placement, place, to_model_grid
@@ -24,12 +28,16 @@ if TYPE_CHECKING:
     from vcam_client.volume import Volume
 
 __all__ = [
+    "AsyncClient",
     "Client",
     "ModelSpec",
     "Placement",
     "Prediction",
+    "Retries",
     "ServedSpec",
+    "Tls",
     "VcamError",
+    "VersionStatus",
     "Volume",
     "place",
     "read_volume",
@@ -37,12 +45,16 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "AsyncClient": "aio",
     "Client": "client",
     "ModelSpec": "spec",
     "Placement": "grid",
     "Prediction": "prediction",
+    "Retries": "_retry",
     "ServedSpec": "client",
+    "Tls": "_connection",
     "VcamError": "errors",
+    "VersionStatus": "_calls",
     "Volume": "volume",
     "place": "grid",
     "read_volume": "reading",

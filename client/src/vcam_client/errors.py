@@ -10,6 +10,8 @@ VcamError
 ├── OutputError (OSError)              a result that can't be written
 ├── ServerError (RuntimeError)         the server refused or failed
 │   ├── ServerUnavailableError (ConnectionError)
+│   ├── ServerBusyError
+│   ├── AccessDeniedError (PermissionError)
 │   ├── DeadlineExceededError (TimeoutError)
 │   └── ModelNotFoundError (LookupError)
 ├── ContractError (ValueError)         a model or an answer breaks the contract
@@ -58,6 +60,14 @@ class ServerError(VcamError, RuntimeError):
 
 class ServerUnavailableError(ServerError, ConnectionError):
     """No server answers at the address."""
+
+
+class ServerBusyError(ServerError):
+    """The server has no room for the call now."""
+
+
+class AccessDeniedError(ServerError, PermissionError):
+    """A certificate or a token is not accepted."""
 
 
 class DeadlineExceededError(ServerError, TimeoutError):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from vcam_client._calls import Traffic
 from vcam_client._files import write_atomically
 from vcam_client.grid import Placement
 from vcam_client.scores import percentages
@@ -95,6 +96,8 @@ class Prediction:
             2-D model come first.
         placement: how the scan lies on the model's grid.
         timings: seconds, by step.
+        method: CAM method asked for; None for the model's own.
+        traffic: bytes of the calls on the wire.
     """
 
     volume: Volume = field(repr=False)
@@ -106,6 +109,8 @@ class Prediction:
     cam: NDArray[np.float32] = field(repr=False)
     placement: Placement = field(repr=False)
     timings: Mapping[str, float] = field(repr=False)
+    method: str | None = None
+    traffic: Traffic = field(default=Traffic(), repr=False)
 
     @property
     def label(self) -> str:

@@ -1,7 +1,12 @@
 """Reads a scan, whatever it is stored as."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vcam_client._options import ReadOptions
 from vcam_client.errors import (
@@ -69,6 +74,47 @@ def read_volume(
             f"{path.name} can't be read: {error.strerror or error}. Check its permissions, "
             "or copy it again."
         ) from error
+
+
+def as_volume(
+    scan: Path | str | Volume | NDArray[Any],
+    *,
+    series: str | int | None = None,
+    volume_index: int | None = None,
+    spacing: float | Sequence[float] | None = None,
+    strict: bool = False,
+) -> Volume:
+    """A volume from whatever a scan is given as.
+
+    Args:
+        scan: a path for `read_volume`, a volume, or an array [slices, rows, columns], or
+            [rows, columns] of an image, axes as in a TIFF stack.
+        series, volume_index, strict: see `ReadOptions`; for paths.
+        spacing: see `ReadOptions`; for paths and arrays. An array without has an unknown one.
+
+    Raises:
+        InputError: an array of the wrong kind, or an option that does not fit; else as
+            `read_volume`.
+    """
+    if isinstance(scan, Volume):
+        if spacing is not None or series is not None or volume_index is not None:
+            raise InputError("Expected reading options with a path only, received a volume.")
+        return scan
+    if not isinstance(scan, np.ndarray):
+        return read_volume(
+            scan, series=series, volume_index=volume_index, spacing=spacing, strict=strict
+        )
+    from vcam_client import _laboratory
+
+    known = _spacing(spacing)
+    if scan.ndim == 2:
+        return _laboratory.picture(scan, known, "array")
+    if scan.ndim != 3:
+        raise InputError(
+            f"Expected an array [slices, rows, columns] or [rows, columns], received {scan.shape}."
+        )
+    volume = _laboratory.stack(scan, known or (1.0, 1.0, 1.0), "array")
+    return dataclasses.replace(volume, spacing_known=known is not None)
 
 
 def read_options(

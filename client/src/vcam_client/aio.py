@@ -1,0 +1,242 @@
+"""The client for asyncio: the same methods as `Client`, awaited.
+
+Reading, resampling and the like run in threads, so that the event loop stays free.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import TracebackType
+from typing import TypeVar
+
+from vcam_client import _steps
+from vcam_client._calls import (
+    DEFAULT_MODEL,
+    Answer,
+    AsyncTransport,
+    Call,
+    Target,
+    VersionStatus,
+)
+from vcam_client._connection import (
+    DEFAULT_SERVER,
+    DEFAULT_TIMEOUT_S,
+    SERVER_VARIABLE,
+    Connection,
+    Tls,
+    connection,
+)
+from vcam_client._replicas import Replicas
+from vcam_client._retry import Attempts, Retries
+from vcam_client._steps import Context, Done, Question, ServedSpec, Steps
+from vcam_client.client import Scan, read_scan
+from vcam_client.errors import VcamError
+from vcam_client.prediction import Prediction
+
+_Result = TypeVar("_Result")
+
+
+class AsyncClient:
+    """Talks to a model server. Use it as an async context manager, or close it.
+
+    Args:
+        server: "HOST:PORT" (gRPC) or "http://HOST:PORT" (REST); several separated by commas
+            or in a sequence are replicas. By default $VCAM_SERVER, else 127.0.0.1:8500.
+        timeout: seconds that one call may take, repetitions included.
+        tls: True, or who is trusted; implied by https:// and grpcs://.
+        token: bearer token; sent only over TLS or to this machine.
+        metadata: further pairs sent with every call.
+        retries: how often a call is tried that finds no server, or a busy one.
+
+    Raises:
+        InputError: an address that can't be one, a certificate that can't be read.
+    """
+
+    def __init__(
+        self,
+        server: str | Sequence[str] | None = None,
+        *,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        tls: Tls | bool = False,
+        token: str | None = None,
+        metadata: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        retries: Retries | int | None = None,
+    ) -> None:
+        self.connection = connection(
+            server or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER,
+            timeout=timeout,
+            tls=tls,
+            token=token,
+            metadata=metadata,
+            retries=retries,
+        )
+        self._replicas = Replicas(_transports(self.connection))
+        self._context = Context(filters_outputs=not self.connection.rest)
+
+    @property
+    def server(self) -> str:
+        """The addresses, separated by commas."""
+        return ",".join(self.connection.addresses)
+
+    async def spec(
+        self, model: str = DEFAULT_MODEL, *, version: int | None = None, label: str | None = None
+    ) -> ServedSpec:
+        """The model spec, as the server serves it now.
+
+        Args:
+            model: its name on the server.
+            version, label: one version of it; by default the newest.
+
+        Raises:
+            ModelNotFoundError, ServerUnavailableError: as their names say.
+            ContractError: the model serves no valid spec.
+        """
+        target = Target(model=model, version=version, label=label)
+        return await self._run(_steps.read_spec(target, self._context))
+
+    async def predict(
+        self,
+        scan: Scan,
+        *,
+        model: str = DEFAULT_MODEL,
+        version: int | None = None,
+        label: str | None = None,
+        target: str | None = None,
+        method: str | None = None,
+        series: str | int | None = None,
+        volume_index: int | None = None,
+        spacing: float | Sequence[float] | None = None,
+        strict: bool = False,
+    ) -> Prediction:
+        """Scores a scan and explains one class.
+
+        The version that served the spec is pinned; when it is gone, the spec is
+        read again and the scan prepared anew.
+
+        Args:
+            scan: see `Scan`.
+            model, version, label: as for `spec`.
+            target: class to explain; by default what the spec says.
+            method: CAM method, a signature of the model; by default the model's.
+            series, volume_index, spacing, strict: as for `read_volume`, where `scan` is a path.
+
+        Raises:
+            InputError: the scan can't be read, or not by this model.
+            ServerError: the server can't be reached, or refused.
+            ContractError: the answer is not what the spec promises.
+        """
+        volume, timings = await asyncio.to_thread(
+            read_scan, scan, series, volume_index, spacing, strict
+        )
+        question = Question(label=target, method=method)
+        which = Target(model=model, version=version, label=label)
+        (prediction,) = await self._run(
+            _steps.predict(volume, which, question, self._context, timings)
+        )
+        return prediction
+
+    async def predict_all(
+        self,
+        scan: Scan,
+        *,
+        model: str = DEFAULT_MODEL,
+        version: int | None = None,
+        label: str | None = None,
+        method: str | None = None,
+        series: str | int | None = None,
+        volume_index: int | None = None,
+        spacing: float | Sequence[float] | None = None,
+        strict: bool = False,
+    ) -> list[Prediction]:
+        """Scores a scan and explains every class, in the order of the spec's labels.
+
+        Arguments and errors are those of `predict`.
+        """
+        volume, timings = await asyncio.to_thread(
+            read_scan, scan, series, volume_index, spacing, strict
+        )
+        question = Question(all_classes=True, method=method)
+        which = Target(model=model, version=version, label=label)
+        return await self._run(_steps.predict(volume, which, question, self._context, timings))
+
+    async def scores(
+        self,
+        scan: Scan,
+        *,
+        model: str = DEFAULT_MODEL,
+        version: int | None = None,
+        label: str | None = None,
+        series: str | int | None = None,
+        volume_index: int | None = None,
+        spacing: float | Sequence[float] | None = None,
+        strict: bool = False,
+    ) -> dict[str, float]:
+        """{label: score} of a scan, without an explanation. Arguments are those of `predict`."""
+        volume, _ = await asyncio.to_thread(read_scan, scan, series, volume_index, spacing, strict)
+        which = Target(model=model, version=version, label=label)
+        served, values = await self._run(_steps.scores(volume, which, self._context))
+        return dict(zip(served.spec.labels, map(float, values), strict=True))
+
+    async def status(
+        self, model: str = DEFAULT_MODEL, *, version: int | None = None, label: str | None = None
+    ) -> list[VersionStatus]:
+        """The versions of a model on the server, newest first."""
+        target = Target(model=model, version=version, label=label)
+        return await self._tried(lambda transport, timeout: transport.status(target, timeout))
+
+    async def health(self) -> bool:
+        """Whether the server says that it serves.
+
+        Raises:
+            ServerUnavailableError, AccessDeniedError: as their names say.
+        """
+        return await self._tried(lambda transport, timeout: transport.healthy(timeout))
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        for transport in self._replicas.transports:
+            await transport.close()
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _run(self, steps: Steps[_Result]) -> _Result:
+        """Makes the calls that `steps` asks for."""
+        step = await asyncio.to_thread(_steps.advance, steps, None)
+        while not isinstance(step, Done):
+            answer = await self._answered(step)
+            step = await asyncio.to_thread(_steps.advance, steps, answer)
+        return step.result
+
+    async def _answered(self, call: Call) -> Answer | VcamError:
+        try:
+            return await self._tried(lambda transport, timeout: transport.predict(call, timeout))
+        except VcamError as error:
+            return error
+
+    async def _tried(self, ask: Callable[[AsyncTransport, float], Awaitable[_Result]]) -> _Result:
+        attempts = Attempts(self.connection.retries, self.connection.timeout)
+        while True:
+            try:
+                return await ask(self._replicas.next(), attempts.deadline.left)
+            except VcamError as error:
+                pause = attempts.pause_after(error)
+            await asyncio.sleep(pause)
+
+
+def _transports(to: Connection) -> list[AsyncTransport]:
+    if to.rest:
+        from vcam_client._rest import AsyncRestTransport
+
+        return [AsyncRestTransport(address, to) for address in to.addresses]
+    from vcam_client._grpc_aio import AsyncGrpcTransport
+
+    return [AsyncGrpcTransport(address, to) for address in to.addresses]

@@ -1,0 +1,57 @@
+"""Addresses, encryption and credentials, as a user says them."""
+
+import pytest
+
+from vcam_client._connection import Tls, connection
+from vcam_client.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("server", "addresses", "rest"),
+    [
+        (None, ("127.0.0.1:8500",), False),
+        ("localhost", ("localhost:8500",), False),
+        ("host:9000", ("host:9000",), False),
+        ("a:1, b:2", ("a:1", "b:2"), False),
+        (["a", "b:2"], ("a:8500", "b:2"), False),
+        ("grpc://host", ("host:8500",), False),
+        ("dns:///replicas:8500", ("replicas:8500",), False),
+        ("::1", ("[::1]:8500",), False),
+        ("[::1]:9", ("[::1]:9",), False),
+        ("http://host", ("http://host:8501",), True),
+        ("http://host:80/prefix/", ("http://host:80/prefix",), True),
+        ("https://host", ("https://host:443",), True),
+    ],
+)
+def test_addresses_are_completed(
+    server: str | None, addresses: tuple[str, ...], rest: bool
+) -> None:
+    to = connection(server)
+    assert (to.addresses, to.rest) == (addresses, rest)
+
+
+@pytest.mark.parametrize(
+    "server", ["ftp://host", "host:port", "host:0", "host:70000", ":8500", ",", "a:1,http://b:2"]
+)
+def test_what_is_no_address_is_refused_with_examples(server: str) -> None:
+    with pytest.raises(InputError, match="HOST:"):
+        connection(server)
+
+
+def test_tls_follows_from_the_scheme() -> None:
+    assert connection("host").tls is None
+    assert connection("grpcs://host").tls == Tls()
+    assert connection("https://host").tls == Tls()
+    assert connection("host", tls=True).tls == Tls()
+    with pytest.raises(InputError, match="https://"):
+        connection("http://host", tls=True)
+
+
+def test_a_token_is_never_sent_in_the_clear() -> None:
+    for server in ("host:8500", "http://host:8501", "127.0.0.1:8500,host:8500"):
+        with pytest.raises(InputError, match="Expected TLS where a token is sent"):
+            connection(server, token="secret")
+    for server in ("127.0.0.1", "localhost:1", "[::1]:2", "http://127.0.0.1:8501"):
+        assert ("authorization", "Bearer secret") in connection(server, token="secret").headers
+    assert connection("host", token="secret", tls=True).headers
+    assert "secret" not in repr(connection("localhost", token="secret"))
