@@ -37,6 +37,13 @@ def cli(name: str) -> click.Command:
     return {"vcam-client": client, "vcam-serve": serve, "vcam-train": train}[name]
 
 
+def commands_of(group: click.Group) -> dict[str, click.Command]:
+    """A group's commands, those included that are imported when they are used."""
+    context = click.Context(group)
+    found = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)", document.read_text()):
@@ -51,8 +58,9 @@ def test_documented_commands_and_options_exist(name: str) -> None:
     for document, arguments in calls:
         command = cli(name)
         if isinstance(command, click.Group):
-            assert arguments[0] in command.commands, f"{document.name}: {name} {arguments[0]}"
-            command = command.commands[arguments[0]]
+            inner = commands_of(command)
+            assert arguments[0] in inner, f"{document.name}: {name} {arguments[0]}"
+            command = inner[arguments[0]]
         known = {text for option in command.params for text in option.opts + option.secondary_opts}
         for word in arguments:
             if word.startswith("--"):
@@ -82,7 +90,7 @@ def test_every_command_has_help(name: str) -> None:
     assert done.stdout.startswith(f"Usage: {name}")
     command = cli(name)
     if isinstance(command, click.Group):
-        for sub, inner in command.commands.items():
+        for sub, inner in commands_of(command).items():
             assert inner.help, f"{name} {sub}"
             assert all(p.help for p in inner.params if isinstance(p, click.Option)), sub
 

@@ -1,0 +1,171 @@
+"""Options that say which server and which model, and the client they make."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from vcam_client.client import Client
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def connection_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Which server, and how it is reached."""
+    for option in reversed(
+        (
+            click.option(
+                "--server",
+                envvar="VCAM_SERVER",
+                default="127.0.0.1:8500",
+                show_default=True,
+                metavar="ADDRESS",
+                help="HOST:PORT of gRPC, or http://HOST:PORT of REST; replicas with commas.",
+            ),
+            click.option(
+                "--timeout",
+                envvar="VCAM_TIMEOUT",
+                default=120.0,
+                show_default=True,
+                type=click.FloatRange(min=0, min_open=True),
+                metavar="SECONDS",
+                help="Time that one call may take, repetitions included.",
+            ),
+            click.option(
+                "--retries",
+                envvar="VCAM_RETRIES",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help="How often a call is tried that finds no server, or a busy one.",
+            ),
+            click.option("--tls", envvar="VCAM_TLS", is_flag=True, help="Encrypt the connection."),
+            click.option(
+                "--ca",
+                envvar="VCAM_CA",
+                type=_FILE,
+                metavar="FILE",
+                help="Authority of the server's certificate (PEM); the system's by default.",
+            ),
+            click.option(
+                "--cert",
+                envvar="VCAM_CERT",
+                type=_FILE,
+                metavar="FILE",
+                help="Certificate that shows who you are (PEM); with --key.",
+            ),
+            click.option(
+                "--key", envvar="VCAM_KEY", type=_FILE, metavar="FILE", help="Its private key."
+            ),
+            click.option(
+                "--token-file",
+                envvar="VCAM_TOKEN_FILE",
+                type=_FILE,
+                metavar="FILE",
+                help="File with a bearer token; $VCAM_TOKEN holds the token itself.",
+            ),
+            click.option(
+                "--metadata",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="Sent with every call; may be given several times.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def model_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Which model answers."""
+    for option in reversed(
+        (
+            click.option(
+                "--model",
+                envvar="VCAM_MODEL",
+                default="default",
+                show_default=True,
+                metavar="NAME",
+                help="Which of the server's models answers.",
+            ),
+            click.option(
+                "--model-version",
+                type=click.IntRange(min=0),
+                metavar="N",
+                help="This version of it; the newest by default.",
+            ),
+            click.option(
+                "--version-label", metavar="LABEL", help="The version that has this label."
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def open_client(options: dict[str, Any]) -> "Client":
+    """A client from the values of `connection_options`, which are taken out of `options`.
+
+    Raises:
+        InputError: values that don't go together.
+    """
+    import os
+
+    from vcam_client._connection import Tls
+    from vcam_client.client import Client
+    from vcam_client.errors import InputError
+
+    taken = {
+        name: options.pop(name)
+        for name in (
+            "server",
+            "timeout",
+            "retries",
+            "tls",
+            "ca",
+            "cert",
+            "key",
+            "token_file",
+            "metadata",
+        )
+    }
+    files = {"ca": taken["ca"], "certificate": taken["cert"], "key": taken["key"]}
+    tls: Tls | bool = Tls(**files) if any(files.values()) else bool(taken["tls"])
+    token = os.environ.get("VCAM_TOKEN") or None
+    if taken["token_file"] is not None:
+        try:
+            token = taken["token_file"].read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"The token file {str(taken['token_file'])!r} can't be read: {error}."
+            ) from error
+    pairs = [text.partition("=") for text in taken["metadata"]]
+    if any(not separator or not name for name, separator, _ in pairs):
+        raise InputError("Expected --metadata NAME=VALUE.")
+    return Client(
+        taken["server"],
+        timeout=taken["timeout"],
+        retries=taken["retries"],
+        tls=tls,
+        token=token,
+        metadata=[(name, value) for name, _, value in pairs],
+    )
+
+
+def which_model(options: dict[str, Any]) -> dict[str, Any]:
+    """The values of `model_options` as arguments of the SDK, taken out of `options`.
+
+    Raises:
+        InputError: a version and a label.
+    """
+    from vcam_client.errors import InputError
+
+    found = {
+        "model": options.pop("model"),
+        "version": options.pop("model_version"),
+        "label": options.pop("version_label"),
+    }
+    if found["version"] is not None and found["label"] is not None:
+        raise InputError("Expected --model-version or --version-label, received both.")
+    return found

@@ -1,0 +1,61 @@
+"""`vcam-client inspect`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vcam_client._cli.reading import reading_options
+
+
+def _png(_context: click.Context, _option: click.Parameter, value: Path | None) -> Path | None:
+    if value is not None and value.suffix.lower() != ".png":
+        raise click.BadParameter(f"expected a file named *.png, received {value.name!r}")
+    if value is not None and not value.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {str(value.parent)!r}")
+    return value
+
+
+@click.command()
+@click.argument("scan", type=click.Path(path_type=Path))
+@reading_options
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.option(
+    "--picture",
+    callback=_png,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a PNG of the three planes through the middle.",
+)
+@click.option(
+    "--identifiers",
+    is_flag=True,
+    help="Show series descriptions and UIDs, too; they may identify a patient.",
+)
+def inspect(
+    scan: Path, as_json: bool, picture: Path | None, identifiers: bool, **reading: Any
+) -> None:
+    """Show what SCAN holds: series, geometry, units, storage, quirks.
+
+    Needs no server. Says which series is read and why others are not.
+    """
+    import json
+
+    from vcam_client._inspect_text import describe_inspection
+    from vcam_client.inspection import inspect_scan
+
+    found = inspect_scan(scan, **reading)
+    if as_json:
+        content = found.to_dict(identifiers=identifiers)
+        click.echo(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        click.echo(describe_inspection(found, identifiers=identifiers))
+    if found.ambiguous and picture is None:
+        return
+    volume = found.require_volume()
+    if picture is not None:
+        from vcam_client._files import write_atomically
+        from vcam_client._planes import planes_png
+
+        write_atomically(picture, planes_png(volume))
+        click.echo(f"\nWrote {picture}", err=as_json)

@@ -1,0 +1,58 @@
+"""Options that say how a scan is to be read, where the file alone can't."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+
+def reading_options(command: Callable[..., None]) -> Callable[..., None]:
+    """--series, --volume-index, --spacing, --strict; values as `read_volume` takes them."""
+    for option in reversed(
+        (
+            click.option(
+                "--series",
+                metavar="NUMBER",
+                help="Which DICOM series: its row in `inspect`, or its UID.",
+            ),
+            click.option(
+                "--volume-index",
+                type=click.IntRange(min=0),
+                metavar="N",
+                help="Which volume of a 4-D file, from 0.",
+            ),
+            click.option(
+                "--spacing",
+                callback=_spacing,
+                metavar="MM[,MM,MM]",
+                help="Distance of voxels, for files that state none: columns, rows, slices.",
+            ),
+            click.option(
+                "--strict",
+                is_flag=True,
+                help="Refuse what could only be read by resampling or assuming something.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def take_reading(options: dict[str, Any]) -> dict[str, Any]:
+    """The values of `reading_options`, taken out of `options`."""
+    return {name: options.pop(name) for name in ("series", "volume_index", "spacing", "strict")}
+
+
+def _spacing(_context: click.Context, _option: click.Parameter, value: str | None) -> Any:
+    if value is None:
+        return None
+    try:
+        numbers = [float(part) for part in value.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 3) or not all(0 < n < float("inf") for n in numbers):
+        raise click.BadParameter(
+            "expected millimetres above 0: one number, or three separated by commas, such as "
+            "0.02 or 0.02,0.02,0.05"
+        )
+    return numbers
