@@ -258,7 +258,7 @@ def test_nothing_is_said_in_millimetres_that_nobody_knows(tmp_path: Path) -> Non
     assert "cm" not in text
     assert "40×24 pixels (spacing unknown), LI" in text
     assert f"{evidence.share:.1%} of the picture above half of the maximum" in text
-    stored = prediction.to_dict()["evidence"]
+    stored = prediction.to_dict()["explanations"][0]["evidence"]
     assert stored["strongest_cell_world_ras_mm"] is None
     assert stored["volume_mm3"] is None
     assert stored["share"] == evidence.share

@@ -91,7 +91,7 @@ def test_no_evidence_is_said_so_everywhere(
     assert prediction.evidence.found is found
     assert bool(prediction.heatmap().any()) is found
     assert bool(nib.load(files.heatmap).get_fdata().any()) is found
-    assert json.loads(files.result.read_text())["evidence"]["found"] is found
+    assert json.loads(files.result.read_text())["explanations"][0]["evidence"]["found"] is found
     picture = np.asarray(Image.open(files.overlay)).astype(int)
     saturation = (picture.max(axis=2) - picture.min(axis=2)).max()
     assert bool(saturation > 60) is found  # nothing coloured without evidence
@@ -110,9 +110,9 @@ def test_files_are_named_after_the_scan_and_tell_everything(tmp_path: Path) -> N
     result = json.loads(files.result.read_text())
     assert result["scores"] == {"clear": 0.2, "lesion": 0.8}
     assert result["percentages"] == {"clear": 20.0, "lesion": 80.0}
-    assert result["explained_class"] == "lesion"
+    assert result["explanations"][0]["label"] == "lesion"
     assert result["model_version"] == 3
-    assert result["evidence"]["strongest_cell_world_ras_mm"] == [3.0, 3.0, 16.5]
+    assert result["explanations"][0]["evidence"]["strongest_cell_world_ras_mm"] == [3.0, 3.0, 16.5]
 
 
 def test_the_same_prediction_gives_the_same_bytes(tmp_path: Path) -> None:

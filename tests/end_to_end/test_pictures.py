@@ -53,7 +53,7 @@ def test_a_png_gives_a_png_whose_maximum_is_the_strongest_cell(
     centre = (np.array(layer.offset) + np.array(layer.stride) * cell + 0.5) * pixels - 0.5
     peak = np.argwhere(heatmap == heatmap.max()).mean(axis=0)
     assert (np.abs(peak - np.clip(centre, 0, [ROWS - 1, COLUMNS - 1])) <= pixels).all()
-    result = json.loads(files.result.read_text())["evidence"]
+    result = json.loads(files.result.read_text())["explanations"][0]["evidence"]
     assert result["volume_mm3"] is None
     assert result["strongest_cell_world_ras_mm"] is None
     assert 0 < result["share"] < 1

@@ -98,11 +98,11 @@ def stem(path: Path) -> str:
     return path.stem
 
 
-def nifti_bytes(data: NDArray[np.uint8], volume: Volume, scale: float) -> bytes:
+def nifti_bytes(data: NDArray[np.uint8 | np.int8], volume: Volume, scale: float) -> bytes:
     """A gzipped NIfTI of `data` with exactly the geometry of `volume`.
 
     Args:
-        data: uint8 [I, J, K].
+        data: uint8 or int8 [I, J, K].
         volume: where it lies; a NIfTI source keeps its sform, qform and codes.
         scale: physical value of one step, written as scl_slope.
     """
@@ -116,14 +116,15 @@ def nifti_bytes(data: NDArray[np.uint8], volume: Volume, scale: float) -> bytes:
     else:
         image = kind(data, volume.affine, header)
         image.header.set_xyzt_units("mm")
-    image.header.set_data_dtype(np.uint8)
+    image.header.set_data_dtype(data.dtype)
     image.header.set_slope_inter(scale, 0)
-    image.header["cal_min"], image.header["cal_max"] = 0, 1
+    image.header["cal_min"], image.header["cal_max"] = -1 if data.dtype.kind == "i" else 0, 1
     image.header["vox_offset"] = image.header.single_vox_offset
     head = io.BytesIO()
     image.header.write_to(head)
     voxels = np.ascontiguousarray(data.transpose(2, 1, 0))  # the first index runs fastest
-    return gzip_bytes(head.getvalue().ljust(int(image.header["vox_offset"]), b"\0"), voxels)
+    head_bytes = head.getvalue().ljust(int(image.header["vox_offset"]), b"\0")
+    return gzip_bytes(head_bytes, voxels.view(np.uint8))
 
 
 _GEOMETRY_FIELDS = (

@@ -30,6 +30,7 @@ from vcam_client._planes import (
 
 if TYPE_CHECKING:
     from vcam_client.prediction import Prediction
+    from vcam_client.truth import Truth
 
 _HEADER = 62
 _FOOTER = 44
@@ -46,7 +47,13 @@ _COLOURS = ((0, (60, 10, 90)), (0.35, (200, 40, 70)), (0.7, (250, 140, 20)), (1,
 """Colours of the heatmap from 0 to 1, growing in lightness."""
 
 
-def overlay_png(prediction: Prediction) -> bytes:
+def overlay_png(
+    prediction: Prediction,
+    *,
+    signed: bool = False,
+    threshold: float | None = None,
+    truth: Truth | None = None,
+) -> bytes:
     """The picture as PNG bytes."""
     views = _views(prediction)
     sizes = [view.size(PANEL) for view in views]
