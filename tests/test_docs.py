@@ -9,7 +9,8 @@ import click
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("protos/*.md")])
+FOLDERS = (".", "docs", "protos", "examples/*")
+DOCUMENTS = sorted(document for folder in FOLDERS for document in ROOT.glob(f"{folder}/*.md"))
 
 
 def code_blocks(document: Path, *languages: str) -> list[str]:
