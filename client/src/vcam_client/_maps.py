@@ -26,7 +26,7 @@ def map_file(prediction: Prediction, *, signed: bool) -> bytes:
 
     if not signed:
         return grey_png(prediction.stored_heatmap[:, :, 0].T)
-    shifted = prediction.stored_signed_map()[:, :, 0].T.astype("i2") + _SIGNED_ZERO
+    shifted = prediction.stored_signed_map[:, :, 0].T.astype("i2") + _SIGNED_ZERO
     return grey_png(shifted.astype("u1"))
 
 
@@ -35,7 +35,7 @@ def map_nifti(prediction: Prediction, *, signed: bool) -> bytes:
     from vcam_client._nifti import nifti_bytes
 
     if signed:
-        return nifti_bytes(prediction.stored_signed_map(), prediction.volume, SIGNED_STEP)
+        return nifti_bytes(prediction.stored_signed_map, prediction.volume, SIGNED_STEP)
     return nifti_bytes(prediction.stored_heatmap, prediction.volume, HEATMAP_STEP)
 
 

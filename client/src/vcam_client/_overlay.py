@@ -1,4 +1,4 @@
-"""The picture of a prediction: slices of the scan, plain above and with the heatmap below.
+"""The picture of a prediction: slices of the scan, plain above and with the map below.
 
 Radiological orientation: seen from the feet, the patient's right is on the
 left; letters at the edges say so. Pixels have the aspect of the voxel spacing.
@@ -7,12 +7,15 @@ left; letters at the edges say so. Pixels have the aspect of the voxel spacing.
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from vcam_client import _outlines
+from vcam_client._heat_colours import mixed, ramp
 from vcam_client._planes import (
     BACKGROUND,
     FAINT,
@@ -27,6 +30,9 @@ from vcam_client._planes import (
     grey_window,
     greyscale,
 )
+from vcam_client._remarks import WHOLE
+from vcam_client.regions import stored_level
+from vcam_client.spec import Activation
 
 if TYPE_CHECKING:
     from vcam_client.prediction import Prediction
@@ -34,17 +40,34 @@ if TYPE_CHECKING:
 
 _HEADER = 62
 _FOOTER = 44
+_OUTLINE_LEGEND = 20
+_LEAST_WIDTH = 560
+_RAMP = (120, 12)
+_LONGEST_LABEL = 48
+"""Characters of a label or of a name; more are left out."""
 _AXIAL_PANELS = 4
 _FAINT_HEAT = 127
 """Stored heat up to which a voxel doesn't count when slices are chosen: a faint haze over
 the whole body would outweigh the strongest evidence."""
 _MIN_SEPARATION_MM = 8.0
 """Distance between the axial slices shown, where the evidence is thick enough."""
+_EDGE = 1e-9
+"""Slack, in model voxels, for positions that rounding puts just beyond the grid."""
 
-_OPACITY = 0.65
-"""Opacity of the strongest evidence; weaker evidence is more transparent."""
-_COLOURS = ((0, (60, 10, 90)), (0.35, (200, 40, 70)), (0.7, (250, 140, 20)), (1, (255, 250, 140)))
-"""Colours of the heatmap from 0 to 1, growing in lightness."""
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Shown:
+    """What a picture shows beside the scan.
+
+    Attributes:
+        signed: the signed map rather than the heatmap.
+        threshold: value of the heatmap that is outlined, or None.
+        truth: the mask that is outlined, or None.
+    """
+
+    signed: bool = False
+    threshold: float | None = None
+    truth: Truth | None = None
 
 
 def overlay_png(
@@ -54,60 +77,117 @@ def overlay_png(
     threshold: float | None = None,
     truth: Truth | None = None,
 ) -> bytes:
-    """The picture as PNG bytes."""
-    views = _views(prediction)
+    """The picture as PNG bytes; see `Shown`."""
+    shown = Shown(signed=signed, threshold=threshold, truth=truth)
+    views = _views(prediction, shown)
     sizes = [view.size(PANEL) for view in views]
     height = max(h for _, h in sizes)
-    width = 2 * MARGIN + sum(w for w, _ in sizes) + GAP * (len(views) - 1)
-    canvas = Image.new("RGB", (max(width, 560), _HEADER + 2 * height + GAP + _FOOTER), BACKGROUND)
+    lines = _lines(prediction, shown)
+    legend = _legend_text(prediction, shown)
+    headline = f"{_short(prediction.label)}: {_value(prediction)}"
+    about = (
+        f"{_short(prediction.volume.name)} · {_short(prediction.spec.name)} "
+        f"version {prediction.version}"
+    )
+    width = max(
+        2 * MARGIN + sum(w for w, _ in sizes) + GAP * (len(views) - 1),
+        _LEAST_WIDTH,
+        3 * MARGIN + int(font(19).getlength(headline) + font(12).getlength(about)),
+        2 * MARGIN + _RAMP[0] + 50 + int(font(12).getlength(legend)),
+        2 * MARGIN + sum(_outlines.legend_width(meaning) for _, meaning in lines),
+    )
+    footer = _FOOTER + (_OUTLINE_LEGEND if lines else 0)
+    canvas = Image.new("RGB", (width, _HEADER + 2 * height + GAP + footer), BACKGROUND)
     draw = ImageDraw.Draw(canvas)
     x = MARGIN
     for view, size in zip(views, sizes, strict=True):
-        plain, mixed = _pictures(view, size)
-        for row, picture in enumerate((plain, mixed)):
+        for row, picture in enumerate(_pictures(view, size)):
             top = _HEADER + row * (height + GAP) + (height - size[1]) // 2
             canvas.paste(picture, (x, top))
             draw_letters(draw, view.letters, (x, top), size)
         draw.text((x, _HEADER - 18), view.title, FAINT, font(12))
         x += size[0] + GAP
-    _headline(draw, prediction)
-    _legend(canvas, draw, prediction)
+    draw.text((MARGIN, 10), headline, TEXT, font(19))
+    draw.text((width - MARGIN, 14), about, FAINT, font(12), anchor="ra")
+    top = canvas.height - footer + 14
+    _draw_legend(canvas, draw, legend, top, _ramp_of(prediction, shown), "−1" if signed else "0")
+    _outlines.draw_legend(draw, lines, (MARGIN, top + _OUTLINE_LEGEND + 2))
     stream = io.BytesIO()
     canvas.save(stream, "PNG")
     return stream.getvalue()
 
 
-def _views(prediction: Prediction) -> list[View]:
+def _views(prediction: Prediction, shown: Shown | None = None) -> list[View]:
+    shown = shown or Shown()
     volume = prediction.volume
     turned = Turned.of(volume, anatomical=bool(prediction.spec.grid.axes) and volume.anatomical)
-    grey, heat = turned.turn(volume.data), turned.turn(prediction.stored_heatmap)
+    grey = turned.turn(volume.data)
+    heat = turned.turn(prediction.stored_signed_map if shown.signed else prediction.stored_heatmap)
     window = prediction.spec.intensity.window or grey_window(grey, volume.padding)
     thin = [axis for axis in range(3) if grey.shape[axis] == 1]
     if thin:
-        return [turned.view(thin[0], 0, window, heat)]
-    centre = _centre(prediction, turned.order, turned.flip)
-    axial = _strongest(heat, centre[0], turned.spacing[0])
-    planes = [*((0, n) for n in axial), (1, centre[1]), (2, centre[2])]
-    return [turned.view(axis, n, window, heat) for axis, n in planes]
+        planes = [(thin[0], 0)]
+    else:
+        centre = _centre(prediction, shown, turned)
+        axial = _strongest(heat, centre[0], turned.spacing[0])
+        planes = [*((0, n) for n in axial), (1, centre[1]), (2, centre[2])]
+    return [
+        turned.view(axis, n, window, heat, _parts(prediction, shown, turned, axis, n))
+        for axis, n in planes
+    ]
 
 
-def _centre(
-    prediction: Prediction, order: tuple[int, int, int], flip: tuple[bool, bool, bool]
-) -> list[int]:
+def _parts(
+    prediction: Prediction, shown: Shown, turned: Turned, axis: int, index: int
+) -> list[tuple[_outlines.Line, NDArray[np.bool_]]]:
+    """What is outlined on a slice, in turned axes."""
+    parts = []
+    if min(prediction.placement.seen_share) < WHOLE:
+        parts.append((_outlines.SEEN, _seen(prediction, turned, axis, index)))
+    if shown.truth is not None:
+        parts.append((_outlines.TRUE, np.take(turned.turn(shown.truth.mask), index, axis)))
+    if shown.threshold is not None:
+        heat = np.take(turned.turn(prediction.stored_heatmap), index, axis)
+        parts.append((_outlines.STRONG, heat >= stored_level(shown.threshold)))
+    return parts
+
+
+def _seen(prediction: Prediction, turned: Turned, axis: int, index: int) -> NDArray[np.bool_]:
+    """Where a slice lies on the model's grid."""
+    shape = turned.turn(prediction.volume.data).shape
+    at = [np.array([index]) if a == axis else np.arange(n) for a, n in enumerate(shape)]
+    stored: list[Any] = [0.0] * 3
+    grids = np.meshgrid(*at, indexing="ij", sparse=True)
+    for a, grid in enumerate(grids):
+        stored[turned.order[a]] = shape[a] - 1 - grid if turned.flip[a] else grid
+    to_model = np.linalg.inv(prediction.map.model_to_scan())[:3]
+    seen: NDArray[np.bool_] = np.ones(tuple(len(a) for a in at), bool)
+    for row, grid_axis in zip(to_model, prediction.placement.axes, strict=True):
+        model = row[0] * stored[0] + row[1] * stored[1] + row[2] * stored[2] + row[3]
+        seen &= np.abs(model - (grid_axis.model_size - 1) / 2) <= grid_axis.model_size / 2 + _EDGE
+    return seen.squeeze(axis)
+
+
+def _centre(prediction: Prediction, shown: Shown, turned: Turned) -> list[int]:
     """The voxel, in turned axes, that the planes go through: the strongest cell's."""
     shape = prediction.volume.shape
-    if not prediction.evidence.found:
-        return [shape[o] // 2 for o in order]
-    stored = [round(v) for v in prediction.evidence.voxel]
-    inside = [min(max(v, 0), n - 1) for v, n in zip(stored, shape, strict=True)]
-    return [shape[o] - 1 - inside[o] if f else inside[o] for o, f in zip(order, flip, strict=True)]
+    cells = prediction.map.signed if shown.signed else prediction.map.positive
+    voxel = prediction.map.strongest(cells)
+    if voxel is None:
+        return [shape[o] // 2 for o in turned.order]
+    inside = [min(max(round(v), 0), n - 1) for v, n in zip(voxel, shape, strict=True)]
+    return [
+        shape[o] - 1 - inside[o] if f else inside[o]
+        for o, f in zip(turned.order, turned.flip, strict=True)
+    ]
 
 
-def _strongest(heat: NDArray[np.uint8], centre: int, spacing: float) -> list[int]:
+def _strongest(heat: NDArray[Any], centre: int, spacing: float) -> list[int]:
     """Slices with most evidence, ascending, the one through the strongest cell among them."""
-    faint = np.uint8(_FAINT_HEAT)
+    faint, scale = np.uint8(_FAINT_HEAT), np.uint8(2 if heat.dtype == np.int8 else 1)
+    strengths = (np.abs(plane).view(np.uint8) * scale for plane in heat)
     weight = np.array(
-        [int((np.maximum(plane, faint) - faint).sum(dtype=np.int64)) for plane in heat], np.float64
+        [int((np.maximum(s, faint) - faint).sum(dtype=np.int64)) for s in strengths], np.float64
     )
     apart = max(1, round(_MIN_SEPARATION_MM / spacing))
     if not heat.any():
@@ -123,43 +203,70 @@ def _strongest(heat: NDArray[np.uint8], centre: int, spacing: float) -> list[int
 
 def _pictures(view: View, size: tuple[int, int]) -> tuple[Image.Image, Image.Image]:
     assert view.heat is not None
-    heat = Image.fromarray(np.ascontiguousarray(view.heat)).resize(size, Image.Resampling.BILINEAR)
     plain = greyscale(view, size)
-    level: NDArray[Any] = np.asarray(heat, np.float32) / 255
-    base: NDArray[Any] = np.asarray(plain, np.float32)
-    opacity: NDArray[Any] = (_OPACITY * np.minimum(1, 2 * level))[..., None]
-    mixed = base * (1 - opacity) + _colour(level) * opacity
-    return plain, Image.fromarray(np.rint(mixed).astype(np.uint8))
+    over = mixed(np.asarray(plain, np.float32), view.heat, size)
+    for line, part in view.parts:
+        _outlines.draw_around(over, _outlines.enlarged(part, size), line)
+    return plain, Image.fromarray(np.rint(over).astype(np.uint8))
 
 
-def _colour(level: NDArray[Any]) -> NDArray[Any]:
-    at = [position for position, _ in _COLOURS]
-    channels = [np.interp(level, at, [rgb[c] for _, rgb in _COLOURS]) for c in range(3)]
-    return np.stack(channels, axis=-1)
+def _lines(prediction: Prediction, shown: Shown) -> list[tuple[_outlines.Line, str]]:
+    """The legend of outlines."""
+    lines = []
+    if min(prediction.placement.seen_share) < WHOLE:
+        lines.append((_outlines.SEEN, "what the model saw"))
+    if shown.truth is not None:
+        name = "truth" if shown.truth.voxels else "truth (empty)"
+        lines.append((_outlines.TRUE, name))
+    if shown.threshold is not None and prediction.has_evidence:
+        lines.append((_outlines.STRONG, f"heatmap at least {shown.threshold:g}"))
+    return lines
 
 
-def _headline(draw: ImageDraw.ImageDraw, prediction: Prediction) -> None:
+def _value(prediction: Prediction) -> str:
     percent = prediction.percentages
-    value = (
-        f"{percent[prediction.label]:.2f} %"
-        if percent is not None
-        else f"{prediction.scores[prediction.class_index]:.4g} {prediction.spec.unit}".strip()
-    )
-    draw.text((MARGIN, 10), f"{prediction.label}: {value}", TEXT, font(19))
-    about = f"{prediction.volume.name} · {prediction.spec.name} version {prediction.version}"
-    draw.text((draw.im.size[0] - MARGIN, 14), about, FAINT, font(12), anchor="ra")
+    if percent is not None:
+        return f"{percent[prediction.label]:.2f} %"
+    return f"{prediction.scores[prediction.class_index]:.4g} {prediction.spec.unit}".strip()
 
 
-def _legend(canvas: Image.Image, draw: ImageDraw.ImageDraw, prediction: Prediction) -> None:
-    y = canvas.height - _FOOTER + 14
-    if not prediction.evidence.found:
-        draw.text((MARGIN, y), prediction.no_evidence, TEXT, font(14))
+def _ramp_of(prediction: Prediction, shown: Shown) -> Image.Image | None:
+    """The scale of colours; none where nothing is coloured."""
+    coloured = prediction.has_evidence or (shown.signed and prediction.has_counter_evidence)
+    return ramp(*_RAMP, signed=shown.signed) if coloured else None
+
+
+def _legend_text(prediction: Prediction, shown: Shown) -> str:
+    label = _short(prediction.label)
+    if shown.signed and (prediction.has_evidence or prediction.has_counter_evidence):
+        up, down = f"speaks for {label}", "speaks against it"
+        if prediction.spec.activation is Activation.IDENTITY:
+            up, down = f"raises {label}", "lowers it"
+        return f"orange {up}, blue {down}; relative to the strongest cell of either"
+    if not prediction.has_evidence:
+        return prediction.no_evidence
+    reference = prediction.spec.default_layer.reference_maximum
+    strength = float(prediction.cam.max()) / reference if reference else None
+    typical = "" if strength is None else f", {strength:.0%} of a typical true positive's"
+    return f"evidence for {label}, relative to its strongest cell{typical}"
+
+
+def _draw_legend(
+    canvas: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    text: str,
+    y: int,
+    scale: Image.Image | None,
+    low: str,
+) -> None:
+    if scale is None:
+        draw.text((MARGIN, y), text, TEXT, font(12))
         return
-    ramp = _colour(np.tile(np.linspace(0, 1, 120, dtype=np.float32), (12, 1)))
-    canvas.paste(Image.fromarray(np.rint(ramp).astype(np.uint8)), (MARGIN + 14, y + 2))
-    draw.text((MARGIN, y), "0", FAINT, font(12))
-    draw.text((MARGIN + 140, y), "1", FAINT, font(12))
-    strength = prediction.evidence.strength
-    typical = f", {strength:.0%} of a typical true positive's" if strength is not None else ""
-    text = f"evidence for {prediction.label}, relative to its strongest cell{typical}"
-    draw.text((MARGIN + 160, y), text, FAINT, font(12))
+    canvas.paste(scale, (MARGIN + 18, y + 2))
+    draw.text((MARGIN, y), low, FAINT, font(12))
+    draw.text((MARGIN + 144, y), "1", FAINT, font(12))
+    draw.text((MARGIN + 164, y), text, FAINT, font(12))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_LABEL else f"{text[:_LONGEST_LABEL]}…"

@@ -34,15 +34,29 @@ _PLANES = ("axial", "coronal", "sagittal")
 _OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "S": "I", "I": "S"}
 
 
+Parts = Sequence[tuple[Any, NDArray[np.bool_]]]
+"""Lines and what they run around, bool [rows, columns]."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class View:
-    """One slice: grey values and heatmap [rows, columns], pixel size in mm, edge letters."""
+    """One slice, [rows, columns].
+
+    Attributes:
+        title: plane and index.
+        grey: uint8.
+        heat: a map as it is stored, uint8 or int8.
+        pixel_mm: height and width of a pixel.
+        letters: at the left, right, top and bottom edge.
+        parts: what is outlined, bool, and how.
+    """
 
     title: str
     grey: NDArray[np.uint8]
-    heat: NDArray[np.uint8] | None
+    heat: NDArray[Any] | None
     pixel_mm: tuple[float, float]
-    letters: tuple[str, str, str, str]  # left, right, top, bottom
+    letters: tuple[str, str, str, str]
+    parts: Parts = ()
 
     @property
     def extent_mm(self) -> tuple[float, float]:
@@ -99,9 +113,10 @@ class Turned:
         axis: int,
         index: int,
         window: tuple[float, float],
-        heat: NDArray[np.uint8] | None = None,
+        heat: NDArray[Any] | None = None,
+        parts: Parts = (),
     ) -> View:
-        """A slice across a turned axis; `heat` is in turned axes."""
+        """A slice across a turned axis; `heat` and `parts` are in turned axes."""
         grey = self.turn(self.volume.data)
         rows, columns = (a for a in range(3) if a != axis)
         stored = grey.shape[axis] - 1 - index if self.flip[axis] else index
@@ -112,6 +127,7 @@ class Turned:
             heat=None if heat is None else np.take(heat, index, axis),
             pixel_mm=(self.spacing[rows], self.spacing[columns]),
             letters=_letters(rows, columns) if self.anatomical else ("", "", "", ""),
+            parts=parts,
         )
         return _upright(plane) if self.anatomical and rows == 0 else plane
 
@@ -181,6 +197,7 @@ def _upright(view: View) -> View:
         grey=view.grey[::-1],
         heat=None if view.heat is None else view.heat[::-1],
         letters=(left, right, bottom, top),
+        parts=[(line, part[::-1]) for line, part in view.parts],
     )
 
 

@@ -1,16 +1,16 @@
 """A prediction: scores, and the evidence for one class on the scan's own grid."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-from vcam_client import _bands
 from vcam_client._calls import Traffic
+from vcam_client._cam_map import CamMap
 from vcam_client._files import write_atomically
 from vcam_client._remarks import remarks
 from vcam_client.evidence import (
@@ -37,8 +37,8 @@ __all__ = ["Evidence", "Prediction"]
 class Prediction:
     """The answer of a model for one scan.
 
-    Maps on the scan's grid are computed when they are asked for. `stored_heatmap` is
-    kept then, one byte for each voxel, until `release`.
+    Maps on the scan's grid are computed when they are asked for. Stored ones are kept
+    then, one byte for each voxel, until `release`.
 
     Attributes:
         volume: the scan.
@@ -94,7 +94,23 @@ class Prediction:
     @property
     def has_evidence(self) -> bool:
         """Whether the map's maximum is positive, and not far below the reference."""
-        return float(self.cam.max()) > self._nothing
+        return self.map.speaks_for
+
+    @property
+    def has_counter_evidence(self) -> bool:
+        """Whether the map's minimum speaks against the class, by the same measure."""
+        return self.map.speaks_against
+
+    @cached_property
+    def map(self) -> CamMap:
+        """`cam` with its geometry, and how large a cell must be to count."""
+        reference = self.spec.default_layer.reference_maximum or 0.0
+        return CamMap(
+            cells=self.cam,
+            layer=self.layer,
+            placement=self.placement,
+            nothing=NO_EVIDENCE_SHARE * max(reference, 0.0),
+        )
 
     @cached_property
     def cam_affine(self) -> NDArray[np.float64] | None:
@@ -105,7 +121,7 @@ class Prediction:
         """
         if not self.volume.spacing_known:
             return None
-        return self.volume.affine @ self._scan_index_of(self.layer)
+        return self.volume.affine @ self.map.cell_to_scan()
 
     @cached_property
     def stored_heatmap(self) -> NDArray[np.uint8]:
@@ -115,15 +131,16 @@ class Prediction:
         cell; zero where the model never saw the scan, and everywhere when there
         is no evidence.
         """
-        return self._on_scan(self._positive, np.uint8, 1 / HEATMAP_STEP)
+        return self.map.on_scan(self.map.positive, np.uint8, 1 / HEATMAP_STEP)
 
     def heatmap(self) -> NDArray[np.float32]:
         """float32 [I, J, K] in [0, 1] on the scan's grid, not rounded; see `stored_heatmap`."""
-        return self._on_scan(self._positive, np.float32, 1.0)
+        return self.map.on_scan(self.map.positive, np.float32, 1.0)
 
+    @cached_property
     def stored_signed_map(self) -> NDArray[np.int8]:
         """int8 [I, J, K] on the scan's grid, in steps of SIGNED_STEP; see `signed_map`."""
-        return self._on_scan(self._signed, np.int8, 1 / SIGNED_STEP)
+        return self.map.on_scan(self.map.signed, np.int8, 1 / SIGNED_STEP)
 
     def signed_map(self) -> NDArray[np.float32]:
         """float32 [I, J, K] in [-1, 1] on the scan's grid: above 0 for the class, below against.
@@ -132,7 +149,7 @@ class Prediction:
         a cell. What is no evidence by its maximum is 0 here, too, and so is what is none
         by its minimum. For a regression: what raises the value, and what lowers it.
         """
-        return self._on_scan(self._signed, np.float32, 1.0)
+        return self.map.on_scan(self.map.signed, np.float32, 1.0)
 
     def heatmap_on_model_grid(self) -> NDArray[np.float32]:
         """float32 in [0, 1] on the model's input grid, [D, H, W] or [slices, H, W].
@@ -140,13 +157,7 @@ class Prediction:
         Up to half a cell beyond the outermost cell centres the edge value holds; further
         out it is 0.
         """
-        out: NDArray[np.floating[Any]] = self._positive
-        layer = self.layer
-        sizes = [axis.model_size for axis in self.placement.axes]
-        for axis, size in enumerate(sizes):
-            cells = (np.arange(size) - layer.offset[axis]) / layer.stride[axis]
-            out = _bands.linear(cells, layer.cells[axis]).apply(out, axis)
-        return out.astype(np.float32, copy=False)
+        return self.map.on_model_grid(self.map.positive)
 
     def mask(self, threshold: float = EVIDENCE_LEVEL) -> NDArray[np.uint8]:
         """uint8 [I, J, K] on the scan's grid: 1 where the heatmap is at least `threshold`.
@@ -194,52 +205,9 @@ class Prediction:
         )
 
     def release(self) -> None:
-        """Forgets the map on the scan's grid; it is computed again when it is asked for."""
-        self.__dict__.pop("stored_heatmap", None)
-
-    @property
-    def _nothing(self) -> float:
-        """Magnitude of a cell up to which it is no evidence."""
-        return NO_EVIDENCE_SHARE * max(self.spec.default_layer.reference_maximum or 0.0, 0.0)
-
-    @property
-    def _positive(self) -> NDArray[np.float32]:
-        """float32 [*cells] in [0, 1]; zeros without evidence."""
-        if not self.has_evidence:
-            return np.zeros_like(self.cam)
-        positive: NDArray[np.float32] = np.maximum(self.cam, 0) / self.cam.max()
-        return positive
-
-    @property
-    def _signed(self) -> NDArray[np.float32]:
-        """float32 [*cells] in [-1, 1]; either sign is 0 where it is no evidence."""
-        low = float(self.cam.min()) if self.has_counter_evidence else 0.0
-        high = float(self.cam.max()) if self.has_evidence else 0.0
-        return np.clip(self.cam, low, high) / np.float32(max(high, -low) or 1)
-
-    @property
-    def has_counter_evidence(self) -> bool:
-        """Whether the map's minimum speaks against the class, by the same measure."""
-        return -float(self.cam.min()) > self._nothing
-
-    def _on_scan(
-        self, cells: NDArray[np.float32], dtype: DTypeLike, strongest: float
-    ) -> NDArray[Any]:
-        """[I, J, K]: cells of magnitude 1 at the value `strongest`."""
-        if not cells.any():
-            return np.zeros(self.volume.shape, dtype, order="F")
-        return self.placement.map_on_scan(cells * np.float32(strongest), self.layer, dtype)
-
-    def _scan_index_of(self, layer: CamLayer) -> NDArray[np.float64]:
-        """float64 [4, 4]: index of a cell to scan index (i, j, k)."""
-        at = np.array([self.placement.cell_on_scan(c, layer) for c in _ORIGIN_AND_AXES])
-        return np.vstack([np.column_stack([(at[1:] - at[0]).T, at[0]]), [0, 0, 0, 1]])
-
-    @property
-    def model_affine(self) -> NDArray[np.float64]:
-        """float64 [4, 4]: index on the model's grid, tensor axes, to scan index (i, j, k)."""
-        grid = replace(self.layer, offset=(0.0, 0.0, 0.0), stride=(1.0, 1.0, 1.0))
-        return self._scan_index_of(grid)
+        """Forgets the maps on the scan's grid; they are computed again when asked for."""
+        for name in ("stored_heatmap", "stored_signed_map"):
+            self.__dict__.pop(name, None)
 
     @property
     def no_evidence(self) -> str:
