@@ -50,6 +50,9 @@ class StandIn:
         version: the version it says it is; a request for another is NOT_FOUND.
         requests: all requests, in order.
         address: "127.0.0.1:PORT".
+        token: the bearer token without which it is UNAUTHENTICATED, or None.
+        metadata: of the last call.
+        content: where it is set, the bytes that every call is answered with.
     """
 
     predict: Callable[[pb.PredictRequest], Outputs] = lambda request: answer()
@@ -57,8 +60,25 @@ class StandIn:
     version: int = 1
     requests: list[pb.PredictRequest] = field(default_factory=list)
     address: str = ""
+    token: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    content: bytes | None = None
 
-    def handle(self, request: pb.PredictRequest, context: grpc.ServicerContext) -> object:
+    def reply(self, request: pb.PredictRequest, context: grpc.ServicerContext) -> bytes:
+        self.metadata = {str(name): str(value) for name, value in context.invocation_metadata()}
+        if self.token and self.metadata.get("authorization") != f"Bearer {self.token}":
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "no valid token")
+        response = self.handle(request, context)
+        return response.SerializeToString() if self.content is None else self.content
+
+    def statuses(self, request: pb.GetModelStatusRequest) -> pb.GetModelStatusResponse:
+        response = pb.GetModelStatusResponse()
+        response.model_version_status.add(version=self.version, state="AVAILABLE")
+        return response
+
+    def handle(
+        self, request: pb.PredictRequest, context: grpc.ServicerContext
+    ) -> pb.PredictResponse:
         self.requests.append(request)
         asked = request.model_spec
         try:
@@ -93,20 +113,33 @@ def answer(
 
 
 @contextmanager
-def stand_in() -> Iterator[StandIn]:
-    """A running stand-in server."""
+def stand_in(credentials: grpc.ServerCredentials | None = None, port: int = 0) -> Iterator[StandIn]:
+    """A running stand-in server, encrypted where it has credentials."""
     state = StandIn()
-    handler = grpc.unary_unary_rpc_method_handler(
-        lambda request, context: state.handle(request, context),
-        request_deserializer=pb.PredictRequest.FromString,
-        response_serializer=pb.PredictResponse.SerializeToString,
+    server = grpc.server(
+        ThreadPoolExecutor(64),
+        options=[("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)],
     )
-    server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", -1)])
-    service = grpc.method_handlers_generic_handler(
-        "tensorflow.serving.PredictionService", {"Predict": handler}
-    )
-    server.add_generic_rpc_handlers((service,))
-    port = server.add_insecure_port("127.0.0.1:0")
+    for service, name, request, answer_to in (
+        ("tensorflow.serving.PredictionService", "Predict", pb.PredictRequest, state.reply),
+        (
+            "tensorflow.serving.ModelService",
+            "GetModelStatus",
+            pb.GetModelStatusRequest,
+            lambda request, _: state.statuses(request).SerializeToString(),
+        ),
+    ):
+        handler = grpc.unary_unary_rpc_method_handler(
+            answer_to, request_deserializer=request.FromString
+        )
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(service, {name: handler}),)
+        )
+    address = f"127.0.0.1:{port}"
+    if credentials is None:
+        port = server.add_insecure_port(address)
+    else:
+        port = server.add_secure_port(address, credentials)
     server.start()
     state.address = f"127.0.0.1:{port}"
     try:

@@ -186,7 +186,7 @@ def test_refusals_become_typed_errors(
         raise RefusalError(code, details)
 
     server.predict = refuse
-    with Client(server.address) as client, pytest.raises(error, match=message):
+    with Client(server.address, retries=1) as client, pytest.raises(error, match=message):
         client.predict(SCAN)
 
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vcam_client._calls import VersionStatus
-    from vcam_client._connection import Tls
     from vcam_client._retry import Retries
+    from vcam_client._tls import Tls
     from vcam_client.aio import AsyncClient
     from vcam_client.client import Client, ServedSpec
     from vcam_client.errors import VcamError
@@ -52,7 +52,7 @@ _MODULE_OF = {
     "Prediction": "prediction",
     "Retries": "_retry",
     "ServedSpec": "client",
-    "Tls": "_connection",
+    "Tls": "_tls",
     "VcamError": "errors",
     "VersionStatus": "_calls",
     "Volume": "volume",

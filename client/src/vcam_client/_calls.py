@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from vcam_client.errors import InputError
+
 DEFAULT_MODEL = "default"
 
 Inputs = Mapping[str, NDArray[Any] | Sequence[bytes]]
@@ -24,6 +26,10 @@ class Target:
     model: str = DEFAULT_MODEL
     version: int | None = None
     label: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.version is not None and self.label is not None:
+            raise InputError("Expected a version or a version label, received both. Leave one out.")
 
     def pinned(self, version: int) -> "Target":
         """The same model at one version."""

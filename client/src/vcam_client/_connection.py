@@ -1,11 +1,12 @@
 """Where a server is and how to reach it: addresses, encryption, credentials."""
 
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from vcam_client._retry import Retries
+from vcam_client._tls import Tls as Tls
 from vcam_client.errors import InputError
 
 DEFAULT_PORT = 8500
@@ -15,46 +16,11 @@ DEFAULT_TIMEOUT_S = 120.0
 SERVER_VARIABLE = "VCAM_SERVER"
 """Environment variable with the address used where none is given."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Tls:
-    """Encryption, and who is trusted.
-
-    Attributes:
-        ca: PEM file of the authority that signed the server's certificate; None for
-            the system's authorities.
-        certificate, key: PEM files by which the client shows who it is (mutual TLS).
-    """
-
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-
-    def __post_init__(self) -> None:
-        if (self.certificate is None) != (self.key is None):
-            raise InputError(
-                "Expected a client certificate and its key, received one of them. Give both "
-                "--cert and --key, or neither."
-            )
-
-    def existing(self, name: str) -> Path:
-        """The file of an attribute.
-
-        Raises:
-            InputError: it is not there.
-        """
-        path: Path = getattr(self, name)
-        if not path.is_file():
-            raise InputError(f"There is no file {str(path)!r} for TLS. Check --{name}.")
-        return path
-
-    def read(self, name: str) -> bytes | None:
-        """The content of an attribute's file, None where there is none.
-
-        Raises:
-            InputError: it can't be read.
-        """
-        return None if getattr(self, name) is None else self.existing(name).read_bytes()
+_HEADER_NAME = re.compile(r"[0-9a-z_.-]+")
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
+_AUTHORIZATION = "authorization"
+_SHORTEST_SECRET = 6
+"""Characters of metadata from which they may be a secret; a "1" is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,10 +46,28 @@ class Connection:
     retries: Retries = field(default_factory=Retries)
 
     def __post_init__(self) -> None:
-        if self.timeout <= 0:
+        if not 0 < self.timeout < float("inf"):
             raise InputError(f"Expected a timeout above 0 s, received {self.timeout:g} s.")
-        if self.token is not None and self.tls is None:
-            away = [a for a in self.addresses if not _is_loopback(a)]
+        for name, value in self.metadata:
+            if not _HEADER_NAME.fullmatch(name) or name.endswith("-bin"):
+                raise InputError(
+                    f"Expected metadata names of letters, digits, '_', '.' and '-', received "
+                    f"{name!r}."
+                )
+            if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
+                raise InputError(f"Expected printable ASCII as the value of metadata {name!r}.")
+        if self.token is not None and not re.fullmatch(r"[\x21-\x7e]+", self.token):
+            raise InputError(
+                "Expected a token of printable ASCII without spaces, received something else. "
+                "Check the file or variable that it comes from."
+            )
+        credentials = [name for name, _ in self.headers if name == _AUTHORIZATION]
+        if len(credentials) > 1:
+            raise InputError(
+                "Expected one authorization, received several. Give a token or metadata."
+            )
+        if credentials and self.tls is None:
+            away = [a for a in self.addresses if not is_loopback(a)]
             if away:
                 raise InputError(
                     f"Expected TLS where a token is sent, received the unencrypted address "
@@ -93,8 +77,15 @@ class Connection:
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
         """Pairs sent with every call, the token among them."""
-        token = (("authorization", f"Bearer {self.token}"),) if self.token is not None else ()
+        token = ((_AUTHORIZATION, f"Bearer {self.token}"),) if self.token is not None else ()
         return (*self.metadata, *token)
+
+    def redacted(self, text: str) -> str:
+        """A text of the server without the token and the values of metadata."""
+        values = [value for _, value in self.metadata if len(value) >= _SHORTEST_SECRET]
+        for secret in (*values, *([self.token] if self.token else [])):
+            text = text.replace(secret, "…")
+        return text
 
 
 def connection(
@@ -121,6 +112,11 @@ def connection(
     """
     given = [server] if isinstance(server, str) else list(server or [DEFAULT_SERVER])
     texts = [part.strip() for text in given for part in text.split(",") if part.strip()]
+    if any("@" in text or set(text) & set(" \t\r\n?#") for text in texts):
+        raise InputError(
+            "Expected addresses HOST:PORT without a user name, a query or spaces, received "
+            "something else. Give a token for what needs a password."
+        )
     schemes = {text.split("://")[0].lower() if "://" in text else "" for text in texts}
     if not texts or len(schemes) != 1:
         raise InputError(
@@ -177,7 +173,8 @@ def _with_port(address: str, port: int, text: str) -> str:
     return f"{host}:{number}"
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether an address is this machine, so that nobody else reads what is sent."""
     host = address.split("://")[-1].split("/")[0].rpartition(":")[0].strip("[]")
     if host == "localhost":
         return True

@@ -1,6 +1,6 @@
 """The gRPC transport: calls TensorFlow Serving by its literal method paths."""
 
-from typing import Any
+import contextlib
 
 import grpc
 
@@ -8,27 +8,37 @@ from vcam_client import _grpc_messages as messages
 from vcam_client._calls import Answer, Call, Target, VersionStatus
 from vcam_client._connection import Connection
 from vcam_client._proto import prediction_service_pb2 as pb
-from vcam_client.errors import VcamError
+from vcam_client._refusals import UnknownMethodError
+from vcam_client._retry import Deadline
+from vcam_client._tls import why_refused
+from vcam_client.errors import ModelNotFoundError, VcamError
 
 
 class GrpcTransport:
-    """One channel to one address, until it is closed."""
+    """One channel to one address, until it is closed; safe to use from several threads.
+
+    Attributes:
+        address: HOST:PORT.
+    """
 
     filters_outputs = True
 
     def __init__(self, address: str, connection: Connection) -> None:
         self.address = address
-        self._headers = connection.headers
-        self._patience = connection.timeout
+        self._to = connection
+        self._answered = False
         secret = messages.credentials(connection)
+        options = messages.options(address)
         self._channel = (
-            grpc.insecure_channel(address, options=messages.OPTIONS)
+            grpc.insecure_channel(address, options=options)
             if secret is None
-            else grpc.secure_channel(address, secret, options=messages.OPTIONS)
+            else grpc.secure_channel(address, secret, options=options)
         )
-        self._predict = self._method(messages.PREDICT, pb.PredictResponse)
-        self._status = self._method(messages.STATUS, pb.GetModelStatusResponse)
-        self._health = self._method(messages.HEALTH, pb.HealthCheckResponse)
+        # without serializers: bytes are counted, and read, by us
+        self._methods = {
+            path: self._channel.unary_unary(path)
+            for path in (messages.PREDICT, messages.STATUS, messages.HEALTH)
+        }
 
     def predict(self, call: Call, timeout: float) -> Answer:
         """Calls a signature.
@@ -38,47 +48,47 @@ class GrpcTransport:
             ServerError: as their names say.
             ContractError: the signature is missing, or the answer can't be read.
         """
-        request = messages.predict_request(call)
-        try:
-            response = self._predict(request, timeout=timeout, metadata=self._headers)
-        except grpc.RpcError as error:
-            raise self._failed(error, call.target, call.signature) from error
-        return messages.answer(response, request.ByteSize())
+        request = messages.predict_request(call).SerializeToString()
+        content = self._call(messages.PREDICT, request, timeout, call.target, call.signature)
+        return messages.answer(content, len(request))
 
     def status(self, target: Target, timeout: float) -> list[VersionStatus]:
         """The versions of a model, newest first; errors as for `predict`."""
-        try:
-            response = self._status(
-                messages.status_request(target), timeout=timeout, metadata=self._headers
-            )
-        except grpc.RpcError as error:
-            raise messages.error_of(
-                error, self.address, target, "status", self._patience
-            ) from error
-        return messages.statuses(response)
+        request = messages.status_request(target).SerializeToString()
+        return messages.statuses(self._call(messages.STATUS, request, timeout, target, "status"))
 
     def healthy(self, timeout: float) -> bool:
-        """Whether the server says that it serves; a server without a health service answers too."""
+        """Whether the server says that it serves; one without a health service answers too."""
+        request = pb.HealthCheckRequest().SerializeToString()
         try:
-            answer = self._health(pb.HealthCheckRequest(), timeout=timeout, metadata=self._headers)
-        except grpc.RpcError as error:
-            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-                return True
-            raise messages.error_of(
-                error, self.address, Target(), "health", self._patience
-            ) from error
-        return bool(answer.status == pb.HealthCheckResponse.SERVING)
+            content = self._call(messages.HEALTH, request, timeout, Target(), "health")
+        except UnknownMethodError:
+            with contextlib.suppress(ModelNotFoundError):
+                self.status(Target(), timeout)
+            return True
+        return messages.is_serving(content)
 
     def close(self) -> None:
         """Closes the channel."""
         self._channel.close()
 
-    def _failed(self, error: grpc.RpcError, target: Target, signature: str) -> VcamError:
-        return messages.error_of(error, self.address, target, signature, self._patience)
+    def _call(
+        self, path: str, request: bytes, timeout: float, target: Target, signature: str
+    ) -> bytes:
+        deadline = Deadline(timeout)
+        try:
+            content: bytes = self._methods[path](
+                request, timeout=timeout, metadata=self._to.headers
+            )
+        except grpc.RpcError as error:
+            code, details = messages.code_and_details(error)
+            if not self._answered and messages.without_reason(code, details):
+                details = why_refused(self.address, self._to.tls, deadline.left) or details
+            raise self._failed(code, details, target, signature) from error
+        self._answered = True
+        return content
 
-    def _method(self, path: str, response: Any) -> Any:
-        return self._channel.unary_unary(
-            path,
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=response.FromString,
+    def _failed(self, code: str, details: str, target: Target, signature: str) -> VcamError:
+        return messages.error_of(
+            code, details, address=self.address, to=self._to, target=target, signature=signature
         )

@@ -1,6 +1,7 @@
 """The gRPC transport for asyncio."""
 
-from typing import Any
+import asyncio
+import contextlib
 
 import grpc
 import grpc.aio
@@ -9,73 +10,84 @@ from vcam_client import _grpc_messages as messages
 from vcam_client._calls import Answer, Call, Target, VersionStatus
 from vcam_client._connection import Connection
 from vcam_client._proto import prediction_service_pb2 as pb
-from vcam_client.errors import VcamError
+from vcam_client._refusals import UnknownMethodError
+from vcam_client._retry import Deadline
+from vcam_client._tls import why_refused
+from vcam_client.errors import ModelNotFoundError, VcamError
 
 
 class AsyncGrpcTransport:
-    """One channel to one address, until it is closed; made within a running event loop."""
+    """One channel to one address, until it is closed; made within a running event loop.
+
+    Attributes:
+        address: HOST:PORT.
+    """
 
     filters_outputs = True
 
     def __init__(self, address: str, connection: Connection) -> None:
         self.address = address
-        self._headers = connection.headers
-        self._patience = connection.timeout
+        self._to = connection
+        self._answered = False
         secret = messages.credentials(connection)
+        options = messages.options(address)
         self._channel = (
-            grpc.aio.insecure_channel(address, options=messages.OPTIONS)
+            grpc.aio.insecure_channel(address, options=options)
             if secret is None
-            else grpc.aio.secure_channel(address, secret, options=messages.OPTIONS)
+            else grpc.aio.secure_channel(address, secret, options=options)
         )
-        self._predict = self._method(messages.PREDICT, pb.PredictResponse)
-        self._status = self._method(messages.STATUS, pb.GetModelStatusResponse)
-        self._health = self._method(messages.HEALTH, pb.HealthCheckResponse)
+        self._methods = {
+            path: self._channel.unary_unary(path)
+            for path in (messages.PREDICT, messages.STATUS, messages.HEALTH)
+        }
 
     async def predict(self, call: Call, timeout: float) -> Answer:
         """Calls a signature; errors as for `GrpcTransport.predict`."""
-        request = messages.predict_request(call)
-        try:
-            response = await self._predict(request, timeout=timeout, metadata=self._headers)
-        except grpc.RpcError as error:
-            raise self._failed(error, call.target, call.signature) from error
-        return messages.answer(response, request.ByteSize())
+        request = messages.predict_request(call).SerializeToString()
+        content = await self._call(messages.PREDICT, request, timeout, call.target, call.signature)
+        return messages.answer(content, len(request))
 
     async def status(self, target: Target, timeout: float) -> list[VersionStatus]:
         """The versions of a model, newest first; errors as for `predict`."""
-        try:
-            response = await self._status(
-                messages.status_request(target), timeout=timeout, metadata=self._headers
-            )
-        except grpc.RpcError as error:
-            raise messages.error_of(
-                error, self.address, target, "status", self._patience
-            ) from error
-        return messages.statuses(response)
+        request = messages.status_request(target).SerializeToString()
+        content = await self._call(messages.STATUS, request, timeout, target, "status")
+        return messages.statuses(content)
 
     async def healthy(self, timeout: float) -> bool:
-        """Whether the server says that it serves; a server without a health service answers too."""
+        """Whether the server says that it serves; one without a health service answers too."""
+        request = pb.HealthCheckRequest().SerializeToString()
         try:
-            answer = await self._health(
-                pb.HealthCheckRequest(), timeout=timeout, metadata=self._headers
-            )
-        except grpc.RpcError as error:
-            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-                return True
-            raise messages.error_of(
-                error, self.address, Target(), "health", self._patience
-            ) from error
-        return bool(answer.status == pb.HealthCheckResponse.SERVING)
+            content = await self._call(messages.HEALTH, request, timeout, Target(), "health")
+        except UnknownMethodError:
+            with contextlib.suppress(ModelNotFoundError):
+                await self.status(Target(), timeout)
+            return True
+        return messages.is_serving(content)
 
     async def close(self) -> None:
-        """Closes the channel."""
+        """Closes the channel; calls in flight are cancelled."""
         await self._channel.close()
 
-    def _failed(self, error: grpc.RpcError, target: Target, signature: str) -> VcamError:
-        return messages.error_of(error, self.address, target, signature, self._patience)
+    async def _call(
+        self, path: str, request: bytes, timeout: float, target: Target, signature: str
+    ) -> bytes:
+        deadline = Deadline(timeout)
+        try:
+            content: bytes = await self._methods[path](
+                request, timeout=timeout, metadata=self._to.headers
+            )
+        except grpc.RpcError as error:
+            code, details = messages.code_and_details(error)
+            if not self._answered and messages.without_reason(code, details):
+                reason = await asyncio.to_thread(
+                    why_refused, self.address, self._to.tls, deadline.left
+                )
+                details = reason or details
+            raise self._failed(code, details, target, signature) from error
+        self._answered = True
+        return content
 
-    def _method(self, path: str, response: Any) -> Any:
-        return self._channel.unary_unary(
-            path,
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=response.FromString,
+    def _failed(self, code: str, details: str, target: Target, signature: str) -> VcamError:
+        return messages.error_of(
+            code, details, address=self.address, to=self._to, target=target, signature=signature
         )

@@ -1,16 +1,17 @@
 """Calls and answers as gRPC messages of TensorFlow Serving, and its refusals as errors."""
 
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import grpc
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from vcam_client import _wire
 from vcam_client._calls import Answer, Call, Target, Traffic, VersionStatus
-from vcam_client._connection import Connection
+from vcam_client._connection import Connection, is_loopback
 from vcam_client._proto import prediction_service_pb2 as pb
 from vcam_client._refusals import refused
-from vcam_client.errors import VcamError
+from vcam_client.errors import ContractError, VcamError
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
@@ -19,9 +20,15 @@ HEALTH = "/grpc.health.v1.Health/Check"
 _KEEPALIVE_MS = 60_000
 _KEEPALIVE_TIMEOUT_MS = 20_000
 _RETRY_BUFFER_BYTES = 256 << 20
+_CONNECT_MS = 5_000
+_RECONNECT_MS = (100, 1_000)
 _ROUND_ROBIN = '{"loadBalancingConfig": [{"round_robin": {}}]}'
 
-OPTIONS: list[tuple[str, Any]] = [
+_CLOSED = ("socket closed", "connection reset", "broken pipe", "end of tcp stream", "eof")
+
+_Message = TypeVar("_Message")
+
+_OPTIONS: list[tuple[str, Any]] = [
     # a gRPC client refuses answers over 4 MiB by default; the server has no limit
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -32,7 +39,17 @@ OPTIONS: list[tuple[str, Any]] = [
     # connections that a firewall has silently dropped are noticed during a call
     ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+    # connecting is given up after 5 s instead of 20; a restarted server is found again
+    # within a second instead of two minutes, as our own attempts come with pauses
+    ("grpc.min_reconnect_backoff_ms", _CONNECT_MS),
+    ("grpc.initial_reconnect_backoff_ms", _RECONNECT_MS[0]),
+    ("grpc.max_reconnect_backoff_ms", _RECONNECT_MS[1]),
 ]
+
+
+def options(address: str) -> list[tuple[str, Any]]:
+    """Channel options: what is sent to this machine is not sent through a proxy."""
+    return [*_OPTIONS, ("grpc.enable_http_proxy", int(not is_loopback(address)))]
 
 
 def credentials(connection: Connection) -> grpc.ChannelCredentials | None:
@@ -66,17 +83,38 @@ def predict_request(call: Call) -> pb.PredictRequest:
     return request
 
 
-def answer(response: pb.PredictResponse, sent: int) -> Answer:
+def answer(content: bytes, sent: int) -> Answer:
     """The outputs of a response; `sent` bytes went the other way.
 
     Raises:
         ContractError: outputs that can't be read.
     """
+    response = parsed(content, pb.PredictResponse)
+    if not response.model_spec.HasField("version"):
+        raise ContractError(
+            "Expected an answer that names the model's version, received one without. Something "
+            "between server and client changes answers."
+        )
     return Answer(
         outputs={k: _wire.from_tensor(t, k) for k, t in response.outputs.items()},
         version=response.model_spec.version.value,
-        traffic=Traffic(sent=sent, received=response.ByteSize()),
+        traffic=Traffic(sent=sent, received=len(content)),
     )
+
+
+def parsed(content: bytes, message: type[_Message]) -> _Message:
+    """A message from its bytes.
+
+    Raises:
+        ContractError: they are none.
+    """
+    try:
+        return cast(_Message, cast(Any, message).FromString(content))
+    except DecodeError as error:
+        raise ContractError(
+            f"Expected an answer of TensorFlow Serving, received {len(content)} bytes that are "
+            "none. Check that --server names a model server, not something else with gRPC."
+        ) from error
 
 
 def status_request(target: Target) -> pb.GetModelStatusRequest:
@@ -86,12 +124,18 @@ def status_request(target: Target) -> pb.GetModelStatusRequest:
     return request
 
 
-def statuses(response: pb.GetModelStatusResponse) -> list[VersionStatus]:
-    """Versions, newest first."""
+def statuses(content: bytes) -> list[VersionStatus]:
+    """Versions, newest first.
+
+    Raises:
+        ContractError: the bytes are no such answer.
+    """
+    response = parsed(content, pb.GetModelStatusResponse)
+    states = pb.ModelVersionStatus.State
     found = [
         VersionStatus(
             version=item.version,
-            state=pb.ModelVersionStatus.State.Name(item.state),
+            state=states.Name(item.state) if item.state in states.values() else "UNKNOWN",
             error=item.status.error_message,
         )
         for item in response.model_version_status
@@ -99,18 +143,38 @@ def statuses(response: pb.GetModelStatusResponse) -> list[VersionStatus]:
     return sorted(found, key=lambda status: -status.version)
 
 
+def is_serving(content: bytes) -> bool:
+    """Whether an answer of the health service says so.
+
+    Raises:
+        ContractError: the bytes are no such answer.
+    """
+    status = parsed(content, pb.HealthCheckResponse).status
+    return bool(status == pb.HealthCheckResponse.SERVING)
+
+
+def code_and_details(error: grpc.RpcError) -> tuple[str, str]:
+    """Name of the status code, and the text."""
+    call = cast(grpc.Call, error)
+    return call.code().name, str(call.details() or "")
+
+
+def without_reason(code: str, details: str) -> bool:
+    """Whether a connection was closed without a word, so that TLS may be the reason."""
+    return code == "UNAVAILABLE" and any(word in details.lower() for word in _CLOSED)
+
+
 def error_of(
-    error: grpc.RpcError, address: str, target: Target, signature: str, timeout: float
+    code: str, details: str, *, address: str, to: Connection, target: Target, signature: str
 ) -> VcamError:
     """What a failed call means."""
-    call = cast(grpc.Call, error)
     return refused(
-        call.code().name,
-        str(call.details() or ""),
+        code,
+        to.redacted(details),
         address=address,
         target=target,
         signature=signature,
-        timeout=timeout,
+        timeout=to.timeout,
     )
 
 

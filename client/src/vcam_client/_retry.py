@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vcam_client.errors import ServerBusyError, ServerUnavailableError, VcamError
+from vcam_client.errors import InputError, ServerBusyError, ServerUnavailableError, VcamError
 
 RETRIED = (ServerUnavailableError, ServerBusyError)
 """Errors after which the same call may succeed: nothing was computed, nothing changes."""
@@ -15,26 +15,35 @@ RETRIED = (ServerUnavailableError, ServerBusyError)
 class Retries:
     """Exponential backoff with full jitter.
 
+    A server that has answered this client before may be restarting: the default goes on
+    for about 13 s. One that never answered is probably not there: it is given up sooner.
+
     Source: Brooker, "Exponential Backoff And Jitter" (AWS, 2015).
 
     Attributes:
-        attempts: calls at most, the first included.
+        attempts: calls at most, the first included; a round over all replicas counts as one.
         first_s, most_s: bounds of the pause: it is drawn from 0 to `first_s`, which
             doubles with each attempt up to `most_s`.
+        absent_s: seconds after which a server that has never answered is given up.
     """
 
-    attempts: int = 5
+    attempts: int = 10
     first_s: float = 0.2
     most_s: float = 5.0
+    absent_s: float = 2.5
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
-            raise ValueError(f"Expected at least one attempt, received {self.attempts}.")
+            raise InputError(f"Expected at least one attempt, received {self.attempts}.")
+        if min(self.first_s, self.most_s, self.absent_s) < 0:
+            raise InputError(f"Expected pauses of 0 s or more, received {self}.")
 
     def pauses(self) -> Iterator[float]:
         """Seconds before each further attempt."""
-        for attempt in range(self.attempts - 1):
-            yield random.uniform(0, min(self.most_s, self.first_s * 2**attempt))
+        most = self.first_s
+        for _ in range(self.attempts - 1):
+            yield random.uniform(0, min(self.most_s, most))
+            most = min(self.most_s, 2 * most)
 
 
 class Deadline:
@@ -50,11 +59,23 @@ class Deadline:
 
 
 class Attempts:
-    """Decides after each failure whether, and after which pause, to try again."""
+    """Decides after each failure whether, and after which pause, to try again.
 
-    def __init__(self, retries: Retries, seconds: float) -> None:
+    Args:
+        retries: see there.
+        seconds: that all attempts may take together.
+        replicas: how many servers there are; another one is tried without a pause.
+        known: whether one of them has answered before.
+    """
+
+    def __init__(
+        self, retries: Retries, seconds: float, *, replicas: int = 1, known: bool = True
+    ) -> None:
         self.deadline = Deadline(seconds)
         self._pauses = retries.pauses()
+        self._absent = None if known else Deadline(retries.absent_s)
+        self._replicas = replicas
+        self._failures = 0
 
     def pause_after(self, error: VcamError) -> float:
         """Seconds to wait before the next attempt.
@@ -64,7 +85,15 @@ class Attempts:
         """
         if not isinstance(error, RETRIED):
             raise error
-        pause = next(self._pauses, None)
+        if isinstance(error, ServerBusyError):
+            self._absent = None
+        self._failures += 1
+        if self._failures % self._replicas:
+            pause: float | None = 0.0
+        else:
+            pause = next(self._pauses, None)
         if pause is None or pause >= self.deadline.left:
+            raise error
+        if self._absent is not None and pause and pause >= self._absent.left:
             raise error
         return pause

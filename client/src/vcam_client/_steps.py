@@ -5,7 +5,7 @@ blocking and the asynchronous client share it. An error of a call is thrown into
 """
 
 import time
-from collections.abc import Generator, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -30,7 +30,10 @@ Result = TypeVar("Result")
 Steps = Generator[Call, Answer, Result]
 
 _SLICES_PER_CALL = 16
+_MOST_VERSIONS = 3
+"""Versions that may be replaced during one prediction."""
 _SPEC_KEY = b"model_spec"
+_KINDS = {"f": "floating-point numbers", "i": "integers"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,48 +147,79 @@ def predict(
     context: Context,
     timings: Mapping[str, float],
 ) -> Steps[list[Prediction]]:
-    """Scores a scan and explains one class, or all.
+    """Scores a scan and explains one class, or all."""
 
-    The version that served the spec is pinned; when it is gone, the spec is read
-    again and the scan prepared anew.
-    """
-    served = context.specs.get(target) or (yield from read_spec(target, context))
-    try:
-        return (yield from _predict(volume, target, served, question, context, timings))
-    except ModelNotFoundError:
-        now = yield from read_spec(target, context)
-        if now.version == served.version:
-            raise
-        return (yield from _predict(volume, target, now, question, context, timings))
+    def ask(served: ServedSpec) -> Steps[list[Prediction]]:
+        return _predict(volume, target, served, question, context, timings)
+
+    return (yield from _at_one_version(target, context, ask))
 
 
 def scores(
     volume: Volume, target: Target, context: Context
 ) -> Steps[tuple[ServedSpec, NDArray[np.float64]]]:
     """Scores alone, without an explanation: the spec that names them, and float64 [K]."""
+    return (
+        yield from _at_one_version(target, context, lambda served: _scores(volume, target, served))
+    )
+
+
+def _at_one_version(
+    target: Target, context: Context, ask: Callable[[ServedSpec], Steps[Result]]
+) -> Steps[Result]:
+    """Asks the version that served the spec; when it is gone, reads the spec again.
+
+    Args:
+        ask: prepares the scan for a version and asks it; called once for each version.
+    """
     served = context.specs.get(target) or (yield from read_spec(target, context))
+    for _ in range(_MOST_VERSIONS):
+        try:
+            return (yield from ask(served))
+        except ModelNotFoundError:
+            now = yield from read_spec(target, context)
+            if now.version == served.version:
+                raise
+            served = now
+    return (yield from ask(served))
+
+
+def _asked(call: Call) -> Steps[Answer]:
+    """The answer of a pinned version.
+
+    While replicas change versions one after the other, some know it and some don't:
+    it counts as gone when it is not found twice.
+    """
     try:
-        return served, (yield from _scores(volume, target, served))
+        answer = yield call
     except ModelNotFoundError:
-        now = yield from read_spec(target, context)
-        if now.version == served.version:
-            raise
-        return now, (yield from _scores(volume, target, now))
+        answer = yield call
+    if answer.version != call.target.version:
+        raise ContractError(
+            f"Expected an answer of version {call.target.version} of model "
+            f"{call.target.model!r}, received one of version {answer.version}. Something between "
+            "server and client changes calls."
+        )
+    return answer
 
 
-def _scores(volume: Volume, target: Target, served: ServedSpec) -> Steps[NDArray[np.float64]]:
+def _scores(
+    volume: Volume, target: Target, served: ServedSpec
+) -> Steps[tuple[ServedSpec, NDArray[np.float64]]]:
     spec = served.spec
     _, tensor = _prepared(volume, spec)
     rows = []
     for batch in _batches(tensor, spec):
-        answer = yield Call(
-            target=target.pinned(served.version),
-            signature="scores",
-            inputs={"volume": batch},
-            outputs=("scores",),
+        answer = yield from _asked(
+            Call(
+                target=target.pinned(served.version),
+                signature="scores",
+                inputs={"volume": batch},
+                outputs=("scores",),
+            )
         )
         rows.append(_checked(answer, "scores", (len(batch), len(spec.labels))))
-    return _together(np.concatenate(rows), spec)
+    return served, _together(np.concatenate(rows), spec)
 
 
 def _predict(
@@ -202,7 +236,9 @@ def _predict(
     placement, tensor = _prepared(volume, spec)
     prepared = time.perf_counter()
     pinned = target.pinned(served.version)
-    if _is_stack(spec) or question.all_classes or not context.filters_outputs:
+    # each signature of a method returns a heatmap as well, so there one class is one call
+    maps_alone = context.filters_outputs or question.method is not None
+    if _is_stack(spec) or question.all_classes or not maps_alone:
         every = _explain_every_class(tensor, pinned, spec, question, wanted)
         found = yield from every
     else:
@@ -271,15 +307,20 @@ def _explain_one(
     signature = method or ("serving_default" if wanted is None else "gradcam")
     if signature != "serving_default":
         inputs["class_index"] = np.array([-1 if wanted is None else wanted], np.int32)
-    answer = yield Call(
-        target=target, signature=signature, inputs=inputs, outputs=("scores", "cam", "class_index")
+    wanted_outputs = ("scores", "cam", "class_index")
+    answer = yield from _asked(
+        Call(target=target, signature=signature, inputs=inputs, outputs=wanted_outputs)
     )
     classes = len(spec.labels)
     scores = _checked(answer, "scores", (1, classes))
     cam = _checked(answer, "cam", (1, *spec.default_layer.cells))
-    index = int(_checked(answer, "class_index", (1,))[0])
-    if not 0 <= index < classes:
-        raise ContractError(f"The server explained class {index} of {classes}.")
+    index = int(_checked(answer, "class_index", (1,), kind="i")[0])
+    expected = range(classes) if wanted is None else (wanted,)
+    if index not in expected:
+        raise ContractError(
+            f"Expected an explanation of class {' or '.join(map(str, expected))}, the server "
+            f"explained class {index} of {classes}. Export the model again."
+        )
     return _Explained(
         scores=_together(scores, spec),
         classes=[index],
@@ -322,11 +363,13 @@ def _all_maps(
     """Scores [B, K] and maps [B, K, *cells] of a batch."""
     classes, cells = len(spec.labels), spec.default_layer.cells
     if method is None:
-        answer = yield Call(
-            target=target,
-            signature="gradcam_all",
-            inputs={"volume": batch},
-            outputs=("scores", "cam"),
+        answer = yield from _asked(
+            Call(
+                target=target,
+                signature="gradcam_all",
+                inputs={"volume": batch},
+                outputs=("scores", "cam"),
+            )
         )
         return (
             _checked(answer, "scores", (len(batch), classes)),
@@ -336,8 +379,8 @@ def _all_maps(
     maps, traffic, scores = [], Traffic(), np.zeros(0)
     for index in range(classes):
         inputs: Inputs = {"volume": batch, "class_index": np.full(len(batch), index, np.int32)}
-        answer = yield Call(
-            target=target, signature=method, inputs=inputs, outputs=("scores", "cam")
+        answer = yield from _asked(
+            Call(target=target, signature=method, inputs=inputs, outputs=("scores", "cam"))
         )
         scores = _checked(answer, "scores", (len(batch), classes))
         maps.append(_checked(answer, "cam", (len(batch), *cells)))
@@ -351,14 +394,20 @@ def _cells(cams: NDArray[Any], spec: ModelSpec) -> NDArray[np.float32]:
     return cells
 
 
-def _checked(answer: Answer, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+def _checked(answer: Answer, name: str, shape: tuple[int, ...], *, kind: str = "f") -> NDArray[Any]:
+    """An output of the shape and kind of dtype ("f" or "i") that the contract promises."""
     value = answer.outputs.get(name)
     if value is None or value.shape != shape:
         raise ContractError(
             f"Expected {name!r} of shape {shape} as the model spec promises, received "
             f"{'nothing' if value is None else value.shape}. Export the model again."
         )
-    if value.dtype.kind not in "if" or not np.isfinite(value).all():
+    if value.dtype.kind != kind:
+        raise ContractError(
+            f"Expected {name!r} of {_KINDS[kind]}, received dtype {value.dtype}. "
+            "Export the model again."
+        )
+    if kind == "f" and not np.isfinite(value).all():
         raise ContractError(
             f"The server's {name!r} is not finite everywhere. The model divides by zero or "
             "overflows on this scan; check its intensity units with `vcam-client info`."

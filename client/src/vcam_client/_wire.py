@@ -4,6 +4,7 @@ An answer may come as `tensor_content` or as typed fields, depending on how the
 server was started; both are read.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,29 +56,52 @@ def from_tensor(proto: pb.TensorProto, name: str) -> NDArray[Any]:
         ContractError: a dtype that no vcam output has, or a wrong number of values.
     """
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    if proto.tensor_shape.unknown_rank or any(n < 0 for n in shape):
+        raise _wrong_count(name, shape, "no whole number of values")
+    count = math.prod(shape)
     if proto.dtype == pb.DT_STRING:
         packed = proto.tensor_content
         strings = _unpack_strings(packed, name, shape) if packed else list(proto.string_val)
         values: NDArray[Any] = np.array(strings, object)
     elif proto.dtype in _DTYPE_OF:
-        dtype = np.dtype(_DTYPE_OF[proto.dtype])
-        if proto.tensor_content:
-            if len(proto.tensor_content) % dtype.itemsize:
-                raise _wrong_count(name, shape, "a broken number of bytes")
-            values = np.frombuffer(proto.tensor_content, dtype.newbyteorder("<")).astype(dtype)
-        else:
-            values = np.array(getattr(proto, _FIELD_OF[proto.dtype]), dtype)
-            if values.size == 1:
-                # the fill rule of TensorProto: one value stands for all
-                values = np.full(int(np.prod(shape)), values[0], dtype)
+        values = _numbers(proto, name, shape)
+        if values.size == 1:
+            # the fill rule of TensorProto: one value stands for all; a view, whatever the shape
+            return _filled(values, name, shape)
     else:
         raise ContractError(
-            f"The server answered {name!r} with dtype {proto.dtype}, which no vcam output has. "
-            "Is this model exported by vcam?"
+            f"The server answered {name!r} with dtype {_dtype_name(proto.dtype)}, which no vcam "
+            "output has. Is this model exported by vcam?"
         )
-    if values.size != int(np.prod(shape)):
+    if values.size != count:
         raise _wrong_count(name, shape, f"{values.size} values")
     return values.reshape(shape)
+
+
+def _numbers(proto: pb.TensorProto, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    dtype = np.dtype(_DTYPE_OF[proto.dtype])
+    if not proto.tensor_content:
+        try:
+            return np.array(getattr(proto, _FIELD_OF[proto.dtype]), dtype)
+        except OverflowError as error:
+            raise _wrong_count(name, shape, f"values beyond {dtype}") from error
+    if len(proto.tensor_content) % dtype.itemsize:
+        raise _wrong_count(name, shape, "a broken number of bytes")
+    values = np.frombuffer(proto.tensor_content, dtype.newbyteorder("<")).astype(dtype)
+    if values.size != math.prod(shape):  # no fill rule here
+        raise _wrong_count(name, shape, f"{values.size} values")
+    return values
+
+
+def _filled(values: NDArray[Any], name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    try:
+        return np.broadcast_to(values.reshape(()), shape)
+    except ValueError as error:  # more values or axes than an array can have
+        raise _wrong_count(name, shape, "one value") from error
+
+
+def _dtype_name(code: int) -> str:
+    return pb.DataType.Name(code) if code in pb.DataType.values() else str(code)
 
 
 def _unpack_strings(content: bytes, name: str, shape: tuple[int, ...]) -> list[bytes]:
@@ -86,7 +110,7 @@ def _unpack_strings(content: bytes, name: str, shape: tuple[int, ...]) -> list[b
     Source: `EncodeStringList` in TensorFlow's tensor_coding.cc.
     """
     lengths, at = [], 0
-    for _ in range(int(np.prod(shape))):
+    for _ in range(math.prod(shape)):
         length = shift = 0
         while True:
             if at == len(content) or shift > 28:  # lengths are 32-bit varints

@@ -23,12 +23,12 @@ from vcam_client._connection import (
     DEFAULT_TIMEOUT_S,
     SERVER_VARIABLE,
     Connection,
-    Tls,
     connection,
 )
 from vcam_client._replicas import Replicas
-from vcam_client._retry import Attempts, Retries
+from vcam_client._retry import Retries
 from vcam_client._steps import Context, Done, Question, ServedSpec, Steps
+from vcam_client._tls import Tls
 from vcam_client.client import Scan, read_scan
 from vcam_client.errors import VcamError
 from vcam_client.prediction import Prediction
@@ -39,14 +39,18 @@ _Result = TypeVar("_Result")
 class AsyncClient:
     """Talks to a model server. Use it as an async context manager, or close it.
 
+    One event loop uses it. Many calls may be under way at once; a cancelled one leaves
+    nothing behind.
+
     Args:
         server: "HOST:PORT" (gRPC) or "http://HOST:PORT" (REST); several separated by commas
             or in a sequence are replicas. By default $VCAM_SERVER, else 127.0.0.1:8500.
-        timeout: seconds that one call may take, repetitions included.
+        timeout: seconds that one call of the server may take, repetitions included.
         tls: True, or who is trusted; implied by https:// and grpcs://.
         token: bearer token; sent only over TLS or to this machine.
-        metadata: further pairs sent with every call.
-        retries: how often a call is tried that finds no server, or a busy one.
+        metadata: further pairs sent with every call (gRPC metadata, HTTP headers).
+        retries: how often a call is tried that finds no server, or a busy one. By default
+            10 times in about 13 s, and for 3 s where no server has answered before.
 
     Raises:
         InputError: an address that can't be one, a certificate that can't be read.
@@ -70,7 +74,7 @@ class AsyncClient:
             metadata=metadata,
             retries=retries,
         )
-        self._replicas = Replicas(_transports(self.connection))
+        self._made: Replicas[AsyncTransport] | None = None
         self._context = Context(filters_outputs=not self.connection.rest)
 
     @property
@@ -180,8 +184,17 @@ class AsyncClient:
     async def status(
         self, model: str = DEFAULT_MODEL, *, version: int | None = None, label: str | None = None
     ) -> list[VersionStatus]:
-        """The versions of a model on the server, newest first."""
-        target = Target(model=model, version=version, label=label)
+        """The versions of a model on the server, newest first.
+
+        Args:
+            model, version, label: as for `spec`; a version or a label leaves one.
+
+        Raises:
+            ModelNotFoundError, ServerUnavailableError: as their names say.
+        """
+        if label is not None:  # the server's status ignores labels
+            version = (await self.spec(model, version=version, label=label)).version
+        target = Target(model=model, version=version)
         return await self._tried(lambda transport, timeout: transport.status(target, timeout))
 
     async def health(self) -> bool:
@@ -194,7 +207,8 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Closes all connections."""
-        for transport in self._replicas.transports:
+        made, self._made = self._made, None
+        for transport in made.transports if made is not None else ():
             await transport.close()
 
     async def __aenter__(self) -> "AsyncClient":
@@ -207,6 +221,13 @@ class AsyncClient:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+    @property
+    def _replicas(self) -> Replicas[AsyncTransport]:
+        """Made by the first call: gRPC's channels belong to the event loop that runs then."""
+        if self._made is None:
+            self._made = Replicas(_transports(self.connection))
+        return self._made
 
     async def _run(self, steps: Steps[_Result]) -> _Result:
         """Makes the calls that `steps` asks for."""
@@ -223,12 +244,18 @@ class AsyncClient:
             return error
 
     async def _tried(self, ask: Callable[[AsyncTransport, float], Awaitable[_Result]]) -> _Result:
-        attempts = Attempts(self.connection.retries, self.connection.timeout)
+        replicas = self._replicas
+        attempts = replicas.attempts(self.connection.retries, self.connection.timeout)
         while True:
+            transport = replicas.next()
             try:
-                return await ask(self._replicas.next(), attempts.deadline.left)
+                result = await ask(transport, attempts.deadline.left)
             except VcamError as error:
+                replicas.failed(transport, error)
                 pause = attempts.pause_after(error)
+            else:
+                replicas.answered(transport)
+                return result
             await asyncio.sleep(pause)
 
 

@@ -23,12 +23,12 @@ from vcam_client._connection import (
     DEFAULT_TIMEOUT_S,
     SERVER_VARIABLE,
     Connection,
-    Tls,
     connection,
 )
 from vcam_client._replicas import Replicas
-from vcam_client._retry import Attempts, Retries
+from vcam_client._retry import Retries
 from vcam_client._steps import Context, Done, Question, ServedSpec, Steps
+from vcam_client._tls import Tls
 from vcam_client.errors import VcamError
 from vcam_client.prediction import Prediction
 from vcam_client.reading import as_volume
@@ -49,11 +49,12 @@ class Client:
     Args:
         server: "HOST:PORT" (gRPC) or "http://HOST:PORT" (REST); several separated by commas
             or in a sequence are replicas. By default $VCAM_SERVER, else 127.0.0.1:8500.
-        timeout: seconds that one call may take, repetitions included.
+        timeout: seconds that one call of the server may take, repetitions included.
         tls: True, or who is trusted; implied by https:// and grpcs://.
         token: bearer token; sent only over TLS or to this machine.
-        metadata: further pairs sent with every call.
-        retries: how often a call is tried that finds no server, or a busy one.
+        metadata: further pairs sent with every call (gRPC metadata, HTTP headers).
+        retries: how often a call is tried that finds no server, or a busy one. By default
+            10 times in about 13 s, and for 3 s where no server has answered before.
 
     Raises:
         InputError: an address that can't be one, a certificate that can't be read.
@@ -181,8 +182,17 @@ class Client:
     def status(
         self, model: str = DEFAULT_MODEL, *, version: int | None = None, label: str | None = None
     ) -> list[VersionStatus]:
-        """The versions of a model on the server, newest first."""
-        target = Target(model=model, version=version, label=label)
+        """The versions of a model on the server, newest first.
+
+        Args:
+            model, version, label: as for `spec`; a version or a label leaves one.
+
+        Raises:
+            ModelNotFoundError, ServerUnavailableError: as their names say.
+        """
+        if label is not None:  # the server's status ignores labels
+            version = (self.spec(model, version=version, label=label)).version
+        target = Target(model=model, version=version)
         return self._tried(lambda transport, timeout: transport.status(target, timeout))
 
     def health(self) -> bool:
@@ -223,12 +233,18 @@ class Client:
             return error
 
     def _tried(self, ask: Callable[[Transport, float], _Result]) -> _Result:
-        attempts = Attempts(self.connection.retries, self.connection.timeout)
+        replicas = self._replicas
+        attempts = replicas.attempts(self.connection.retries, self.connection.timeout)
         while True:
+            transport = replicas.next()
             try:
-                return ask(self._replicas.next(), attempts.deadline.left)
+                result = ask(transport, attempts.deadline.left)
             except VcamError as error:
+                replicas.failed(transport, error)
                 pause = attempts.pause_after(error)
+            else:
+                replicas.answered(transport)
+                return result
             time.sleep(pause)
 
 
