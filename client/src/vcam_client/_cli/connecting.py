@@ -19,6 +19,7 @@ def connection_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "--server",
                 envvar="VCAM_SERVER",
+                show_envvar=True,
                 default="127.0.0.1:8500",
                 show_default=True,
                 metavar="ADDRESS",
@@ -27,6 +28,7 @@ def connection_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "--timeout",
                 envvar="VCAM_TIMEOUT",
+                show_envvar=True,
                 default=120.0,
                 show_default=True,
                 type=click.FloatRange(min=0, min_open=True),
@@ -36,14 +38,22 @@ def connection_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "--retries",
                 envvar="VCAM_RETRIES",
+                show_envvar=True,
                 type=click.IntRange(min=1),
                 metavar="N",
                 help="How often a call is tried that finds no server, or a busy one.",
             ),
-            click.option("--tls", envvar="VCAM_TLS", is_flag=True, help="Encrypt the connection."),
+            click.option(
+                "--tls",
+                envvar="VCAM_TLS",
+                show_envvar=True,
+                is_flag=True,
+                help="Encrypt the connection.",
+            ),
             click.option(
                 "--ca",
                 envvar="VCAM_CA",
+                show_envvar=True,
                 type=_FILE,
                 metavar="FILE",
                 help="Authority of the server's certificate (PEM); the system's by default.",
@@ -51,16 +61,23 @@ def connection_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "--cert",
                 envvar="VCAM_CERT",
+                show_envvar=True,
                 type=_FILE,
                 metavar="FILE",
                 help="Certificate that shows who you are (PEM); with --key.",
             ),
             click.option(
-                "--key", envvar="VCAM_KEY", type=_FILE, metavar="FILE", help="Its private key."
+                "--key",
+                envvar="VCAM_KEY",
+                show_envvar=True,
+                type=_FILE,
+                metavar="FILE",
+                help="Its private key.",
             ),
             click.option(
                 "--token-file",
                 envvar="VCAM_TOKEN_FILE",
+                show_envvar=True,
                 type=_FILE,
                 metavar="FILE",
                 help="File with a bearer token; $VCAM_TOKEN holds the token itself.",
@@ -84,6 +101,7 @@ def model_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "--model",
                 envvar="VCAM_MODEL",
+                show_envvar=True,
                 default="default",
                 show_default=True,
                 metavar="NAME",

@@ -1,43 +1,219 @@
 """`vcam-client predict`."""
 
+import math
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from vcam_client._cli.choosing import choice_options, take_choices
 from vcam_client._cli.connecting import connection_options, model_options, open_client, which_model
 from vcam_client._cli.reading import reading_options, take_reading
 
+if TYPE_CHECKING:
+    from vcam_client.batch import FoundScans
+    from vcam_client.prediction import Prediction
+    from vcam_client.results import Choices, WrittenFiles
 
-@click.command()
-@click.argument("scan", type=click.Path(path_type=Path))
-@model_options
-@reading_options
+_LISTED = 20
+_EXAMPLES = """\b
+Examples:
+  vcam-client predict scan.nii.gz
+  vcam-client predict dicom-folder/ --model ct-phantom --class lesion --threshold 0.5
+  vcam-client predict scans/ --out results/              # each scan in the folder
+  find . -name '*.nii.gz' | vcam-client predict - --out results/
+"""
+
+
+@click.command(epilog=_EXAMPLES)
+@click.argument("scans", nargs=-1, required=True, metavar="SCAN...")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path(),
-    show_default="the current folder",
+    show_default="the current folder, for one scan",
     metavar="FOLDER",
     help="Where the result files go.",
 )
+@model_options
+@choice_options
+@reading_options
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option("--dry-run", is_flag=True, help="Show what would be sent, and ask for no scores.")
+@click.option("--shard", metavar="N/M", help="Of several scans, take the Nth of M parts.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Scans under way at once.")
+@click.option("--again", is_flag=True, help="Also do scans that an earlier run has finished.")
+@click.option("-v", "--verbose", is_flag=True, help="Say how long steps took and what was sent.")
 @connection_options
-def predict(scan: Path, out: Path, **options: Any) -> None:
-    """Score SCAN and show where the evidence lies.
+def predict(
+    scans: tuple[str, ...],
+    out: Path | None,
+    as_json: bool,
+    dry_run: bool,
+    shard: str | None,
+    workers: int | None,
+    again: bool,
+    verbose: bool,
+    **options: Any,
+) -> None:
+    """Score scans and show where the evidence lies.
 
     SCAN is a NIfTI file, DICOM (a file, folder, zip or DICOMDIR), a TIFF stack or a folder of
     slices, an array (.npy), or a picture for a 2-D model.
-    Prints each class with its percentage and writes NAME_heatmap.nii.gz (the scan's shape and
-    place; a picture's heatmap is a PNG), NAME_overlay.png and NAME_result.json.
-    """
-    from vcam_client._text import describe_prediction
 
+    For one scan: prints each class with its percentage and writes NAME_heatmap.nii.gz (the scan's
+    shape and place; a picture's heatmap is a PNG), NAME_overlay.png and NAME_result.json.
+
+    For several, a folder of scans, a pattern, or - for a list of paths on standard input: writes
+    the same for each below FOLDER, and a log that grows, results.jsonl and results.csv. Started
+    again, it does what is missing. Exits with 1 where a scan failed.
+    """
     model, reading = which_model(options), take_reading(options)
+    choices = take_choices(options)
+    several = _several(scans, reading, out)
     with open_client(options) as client:
-        prediction = client.predict(scan, **model, **reading)
-    files = prediction.write(out)
-    click.echo(describe_prediction(prediction))
+        if several is None and dry_run:
+            _show_preview(client, scans[0], model, reading)
+        elif several is None:
+            _one(client, scans[0], out or Path(), model, choices, reading, as_json, verbose)
+        elif dry_run:
+            click.echo("\n".join(item.key for item in several))
+            _left_out(several)
+        else:
+            assert out is not None
+            more = {"shard": shard, "workers": workers, "again": again}
+            sys.exit(_many(client, several, out, model, choices, reading, more))
+
+
+def _several(scans: tuple[str, ...], reading: dict[str, Any], out: Path | None) -> Any:
+    """The scans of a run over many; None where there is one, which is read by its own path."""
+    from vcam_client.batch import find_scans
+    from vcam_client.errors import InconsistentSeriesError, InputError
+
+    one = len(scans) == 1 and Path(scans[0]).exists()
+    if one and (Path(scans[0]).is_file() or reading["series"] is not None):
+        return None
+    try:
+        found = find_scans(scans)
+    except InputError:
+        if one:
+            return None  # the reader says what is wrong with it
+        raise
+    if one and len(found) < 2:
+        return None
+    if out is None:
+        names = "\n".join(f"  {item.key}" for item in found[:_LISTED])
+        more = f"\n  … and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+        raise InconsistentSeriesError(
+            f"Expected one scan, found {len(found)}:\n{names}{more}\nGive --out FOLDER to score "
+            "them all, or name one; of a folder's DICOM series choose with --series NUMBER "
+            "(`vcam-client inspect` lists them)."
+        )
+    return found
+
+
+def _one(
+    client: Any,
+    scan: str,
+    out: Path,
+    model: dict[str, Any],
+    choices: "Choices",
+    reading: dict[str, Any],
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    import json
+
+    from vcam_client._options import ReadOptions
+    from vcam_client._text import describe_prediction
+    from vcam_client.reading import read_options
+    from vcam_client.results import explain, results_to_dict, write_results
+
+    options: ReadOptions = read_options(**reading)
+    predictions = explain(
+        client,
+        Path(scan),
+        model=model["model"],
+        version=model["version"],
+        version_label=model["label"],
+        choices=choices,
+        reading=options,
+    )
+    files = write_results(predictions, out, choices)
+    if as_json:
+        content = results_to_dict(predictions, choices)
+        click.echo(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        click.echo("\n\n".join(map(describe_prediction, predictions)))
+        _show_files(files)
+    if verbose:
+        _show_work(client, predictions)
+
+
+def _show_files(files: "WrittenFiles") -> None:
     click.echo("\nWrote")
-    click.echo(f"  {files.overlay}  look at this first")
-    click.echo(f"  {files.heatmap}  heatmap on the scan's own grid")
-    click.echo(f"  {files.result}")
+    notes = {
+        **dict.fromkeys(files.overlays[:1], "look at this first"),
+        **dict.fromkeys(files.heatmaps[:1], "heatmap on the scan's own grid"),
+    }
+    for path in files.paths:
+        click.echo(f"  {path}  {notes.get(path, '')}".rstrip())
+
+
+def _show_work(client: Any, predictions: "list[Prediction]") -> None:
+    """Seconds and bytes, on standard error; nothing of the scan or the patient."""
+    first = predictions[0]
+    seconds = ", ".join(f"{name} {value:.2f} s" for name, value in first.timings.items())
+    voxels = math.prod(axis.model_size for axis in first.placement.axes)
+    plain = 4 * voxels / 1e6  # MB of float32: the volume up, and a heatmap of its size down
+    click.echo(
+        f"\n{client.server}: {seconds}\n"
+        f"{first.traffic.sent / 1e6:.2f} MB up, {first.traffic.received / 1e3:.1f} kB down "
+        f"(the plain way, float32 and every output: {plain:.1f} MB each way)",
+        err=True,
+    )
+
+
+def _show_preview(client: Any, scan: str, model: dict[str, Any], reading: dict[str, Any]) -> None:
+    from vcam_client.preview import describe_preview, preview
+    from vcam_client.reading import read_volume
+
+    volume = read_volume(scan, **reading)
+    click.echo(describe_preview(preview(volume, client.spec(**model)), model["model"]))
+
+
+def _many(
+    client: Any,
+    found: "FoundScans",
+    out: Path,
+    model: dict[str, Any],
+    choices: "Choices",
+    reading: dict[str, Any],
+    more: dict[str, Any],
+) -> int:
+    from vcam_client.batch import ProgressPrinter, Shard, run_batch
+    from vcam_client.reading import read_options
+
+    _left_out(found)
+    shard = Shard.parse(more["shard"]) if more["shard"] else Shard.from_environment()
+    summary = run_batch(
+        client,
+        found,
+        out,
+        model=model["model"],
+        version=model["version"],
+        version_label=model["label"],
+        choices=choices,
+        reading=read_options(**reading),
+        shard=shard,
+        workers=more["workers"],
+        again=more["again"],
+        on_progress=ProgressPrinter(sys.stderr),
+    )
+    click.echo(summary.text)
+    return summary.exit_code
+
+
+def _left_out(found: "FoundScans") -> None:
+    for reason, count in found.left_out.most_common():
+        click.echo(f"Left out: {count} × {reason}", err=True)

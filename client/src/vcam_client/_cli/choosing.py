@@ -1,0 +1,57 @@
+"""Options that say what to explain and what to write."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from vcam_client.results import Choices
+
+
+def choice_options(command: Callable[..., None]) -> Callable[..., None]:
+    """--class, --all-classes, --method, --signed, --threshold, --truth, --no-heatmap."""
+    for option in reversed(
+        (
+            click.option(
+                "--class",
+                "label",
+                metavar="NAME",
+                help="The class to explain; by default what the model's spec says.",
+            ),
+            click.option("--all-classes", is_flag=True, help="Explain every class."),
+            click.option(
+                "--method", metavar="NAME", help="CAM method; by default the model's own."
+            ),
+            click.option("--signed", is_flag=True, help="Show what speaks against the class, too."),
+            click.option(
+                "--threshold",
+                type=click.FloatRange(0, 1, min_open=True),
+                metavar="SHARE",
+                help="Write a mask of voxels from this share of the strongest, and list boxes.",
+            ),
+            click.option(
+                "--truth",
+                type=click.Path(path_type=Path),
+                metavar="MASK",
+                help="Compare the map with a mask: Dice, IoU, pointing, energy inside.",
+            ),
+            click.option("--no-heatmap", is_flag=True, help="Write neither heatmap nor picture."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def take_choices(options: dict[str, Any]) -> "Choices":
+    """The values of `choice_options`, taken out of `options`.
+
+    Raises:
+        InputError: values that don't go together.
+    """
+    from vcam_client.results import Choices
+
+    names = ("label", "all_classes", "method", "signed", "threshold", "truth")
+    chosen = {name: options.pop(name) for name in names}
+    return Choices(**chosen, heatmap=not options.pop("no_heatmap"))
