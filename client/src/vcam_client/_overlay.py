@@ -42,6 +42,8 @@ _HEADER = 62
 _FOOTER = 44
 _OUTLINE_LEGEND = 20
 _LEAST_WIDTH = 560
+_ONE_PANEL = 448
+"""Longer side of the only slice, in pixels."""
 _RAMP = (120, 12)
 _LONGEST_LABEL = 48
 """Characters of a label or of a name; more are left out."""
@@ -80,8 +82,11 @@ def overlay_png(
     """The picture as PNG bytes; see `Shown`."""
     shown = Shown(signed=signed, threshold=threshold, truth=truth)
     views = _views(prediction, shown)
-    sizes = [view.size(PANEL) for view in views]
-    height = max(h for _, h in sizes)
+    pictures = [_pictures(view, PANEL if len(views) > 1 else _ONE_PANEL) for view in views]
+    if len(pictures) == 1:  # a single image: side by side rather than one above the other
+        views, pictures = views * 2, [[picture] for picture in pictures[0]]
+    widths = [column[0].width for column in pictures]
+    heights = [max(p.height for p in row) for row in zip(*pictures, strict=True)]
     lines = _lines(prediction, shown)
     legend = _legend_text(prediction, shown)
     headline = f"{_short(prediction.label)}: {_value(prediction)}"
@@ -90,27 +95,30 @@ def overlay_png(
         f"version {prediction.version}"
     )
     width = max(
-        2 * MARGIN + sum(w for w, _ in sizes) + GAP * (len(views) - 1),
+        2 * MARGIN + sum(widths) + GAP * (len(widths) - 1),
         _LEAST_WIDTH,
         3 * MARGIN + int(font(19).getlength(headline) + font(12).getlength(about)),
         2 * MARGIN + _RAMP[0] + 50 + int(font(12).getlength(legend)),
         2 * MARGIN + sum(_outlines.legend_width(meaning) for _, meaning in lines),
     )
     footer = _FOOTER + (_OUTLINE_LEGEND if lines else 0)
-    canvas = Image.new("RGB", (width, _HEADER + 2 * height + GAP + footer), BACKGROUND)
+    bottom = _HEADER + sum(heights) + GAP * (len(heights) - 1)
+    canvas = Image.new("RGB", (width, bottom + footer), BACKGROUND)
     draw = ImageDraw.Draw(canvas)
     x = MARGIN
-    for view, size in zip(views, sizes, strict=True):
-        for row, picture in enumerate(_pictures(view, size)):
-            top = _HEADER + row * (height + GAP) + (height - size[1]) // 2
-            canvas.paste(picture, (x, top))
-            draw_letters(draw, view.letters, (x, top), size)
+    for view, column in zip(views, pictures, strict=True):
+        y = _HEADER
+        for picture, height in zip(column, heights, strict=True):
+            corner = (x, y + (height - picture.height) // 2)
+            canvas.paste(picture, corner)
+            draw_letters(draw, view.letters, corner, picture.size)
+            y += height + GAP
         draw.text((x, _HEADER - 18), view.title, FAINT, font(12))
-        x += size[0] + GAP
+        x += column[0].width + GAP
     draw.text((MARGIN, 10), headline, TEXT, font(19))
     draw.text((width - MARGIN, 14), about, FAINT, font(12), anchor="ra")
-    top = canvas.height - footer + 14
-    _draw_legend(canvas, draw, legend, top, _ramp_of(prediction, shown), "−1" if signed else "0")
+    top = bottom + 14
+    _draw_legend(canvas, draw, legend, top, _ramp_of(prediction, shown), "-1" if signed else "0")
     _outlines.draw_legend(draw, lines, (MARGIN, top + _OUTLINE_LEGEND + 2))
     stream = io.BytesIO()
     canvas.save(stream, "PNG")
@@ -130,6 +138,8 @@ def _views(prediction: Prediction, shown: Shown | None = None) -> list[View]:
     else:
         centre = _centre(prediction, shown, turned)
         axial = _strongest(heat, centre[0], turned.spacing[0])
+        if shown.truth is not None:
+            axial = _with_truth(axial, turned.turn(shown.truth.mask))
         planes = [*((0, n) for n in axial), (1, centre[1]), (2, centre[2])]
     return [
         turned.view(axis, n, window, heat, _parts(prediction, shown, turned, axis, n))
@@ -201,13 +211,23 @@ def _strongest(heat: NDArray[Any], centre: int, spacing: float) -> list[int]:
     return sorted(chosen)
 
 
-def _pictures(view: View, size: tuple[int, int]) -> tuple[Image.Image, Image.Image]:
+def _with_truth(slices: list[int], mask: NDArray[np.bool_]) -> list[int]:
+    """The same, and where none of them meets the mask, the slice with most of it."""
+    if mask[slices].any() or not mask.any():
+        return slices
+    most = int(np.argmax([np.count_nonzero(plane) for plane in mask]))
+    return sorted([*slices, most])
+
+
+def _pictures(view: View, panel: int) -> list[Image.Image]:
+    """The slice alone, and with its map and outlines."""
     assert view.heat is not None
+    size = view.size(panel)
     plain = greyscale(view, size)
     over = mixed(np.asarray(plain, np.float32), view.heat, size)
     for line, part in view.parts:
         _outlines.draw_around(over, _outlines.enlarged(part, size), line)
-    return plain, Image.fromarray(np.rint(over).astype(np.uint8))
+    return [plain, Image.fromarray(np.rint(over).astype(np.uint8))]
 
 
 def _lines(prediction: Prediction, shown: Shown) -> list[tuple[_outlines.Line, str]]:
@@ -269,4 +289,4 @@ def _draw_legend(
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST_LABEL else f"{text[:_LONGEST_LABEL]}…"
+    return text if len(text) <= _LONGEST_LABEL else f"{text[:_LONGEST_LABEL]}..."

@@ -1,34 +1,59 @@
 """Predictions and model specs as text for a terminal."""
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from vcam_client.client import ServedSpec
 from vcam_client.prediction import Prediction
+from vcam_client.regions import Region, Regions
+from vcam_client.results import DEFAULT_CHOICES, Choices, truth_of
 from vcam_client.spec import Fit, Metric
+from vcam_client.truth import Agreement
 from vcam_client.volume import Volume
 
+_BOXES = 3
+"""Regions that are listed; the JSON has all."""
+_SMALL_MM3, _LARGE_MM3 = 10.0, 1e6
+"""Below the one, volumes are in mm³; from the other, whole cm³ say enough."""
 
-def describe_prediction(prediction: Prediction) -> str:
+
+def describe_prediction(prediction: Prediction, choices: Choices = DEFAULT_CHOICES) -> str:
     """Scan, model, scores and where the evidence lies."""
-    volume, spec = prediction.volume, prediction.spec
+    return describe_predictions([prediction], choices)
+
+
+def describe_predictions(
+    predictions: Sequence[Prediction], choices: Choices = DEFAULT_CHOICES
+) -> str:
+    """Scan, model, scores, and where the evidence for each class explained lies.
+
+    Args:
+        predictions: at least one, all of one scan.
+        choices: as for `results.write_results`.
+    """
+    first = predictions[0]
+    volume, spec = first.volume, first.spec
+    method = f", method {first.method}" if first.method else ""
     lines = [
         f"{volume.name}: {_describe_grid(volume)}",
-        f"{spec.name}, version {prediction.version} (served as {prediction.model!r})",
+        f"{spec.name}, version {first.version} (served as {first.model!r}){method}",
+        "",
+        *_describe_scores(first, mark=len(predictions) == 1),
         "",
     ]
-    percent = prediction.percentages
-    width = max(map(len, spec.labels))
-    for n in sorted(range(len(spec.labels)), key=lambda n: -prediction.scores[n]):
-        label = spec.labels[n]
-        value = (
-            f"{prediction.scores[n]:.5g} {spec.unit}"
-            if percent is None
-            else f"{percent[label]:6.2f} %"
-        )
-        mark = "  ← explained" if n == prediction.class_index else ""
-        lines.append(f"  {label:<{width}}  {value}{mark}")
-    lines += ["", _describe_evidence(prediction)]
-    if prediction.remarks:
-        lines += ["", *prediction.remarks]
-    return "\n".join(lines)
+    truth = truth_of(predictions, choices)
+    for prediction in predictions:
+        regions, agreement = prediction.measure(choices.threshold, truth)
+        lines.append(_describe_evidence(prediction))
+        rows = _against(prediction) if choices.signed else []
+        rows += [] if regions is None else _describe_regions(regions, volume)
+        rows += [] if agreement is None else _describe_agreement(agreement, volume)
+        lines += [f"  {name:<8} {text}".rstrip() for name, text in rows]
+        if len(predictions) > 1:
+            prediction.release()
+    remarks = [*first.remarks, *(truth.remarks if truth else ())]
+    return "\n".join([*lines, "", *remarks] if remarks else lines)
 
 
 def describe_spec(model: str, served: ServedSpec) -> str:
@@ -65,31 +90,121 @@ def describe_spec(model: str, served: ServedSpec) -> str:
 _FIT = {Fit.STRETCH: "scans are stretched onto it", Fit.SPACING: "at a spacing of its own"}
 
 
+def _describe_scores(prediction: Prediction, *, mark: bool) -> list[str]:
+    """A line for each label, highest score first."""
+    spec, percent = prediction.spec, prediction.percentages
+    width = max(map(len, spec.labels))
+    lines = []
+    for n in sorted(range(len(spec.labels)), key=lambda n: -prediction.scores[n]):
+        label = spec.labels[n]
+        value = (
+            f"{prediction.scores[n]:.5g} {spec.unit}"
+            if percent is None
+            else f"{percent[label]:6.2f} %"
+        )
+        explained = "  ← explained" if mark and n == prediction.class_index else ""
+        lines.append(f"  {label:<{width}}  {value}{explained}")
+    return lines
+
+
 def _describe_evidence(prediction: Prediction) -> str:
-    evidence = prediction.evidence
+    evidence, volume = prediction.evidence, prediction.volume
     if not evidence.found:
         return prediction.no_evidence
-    i, j, k = (round(v) for v in evidence.voxel)
-    where = f"voxel ({i}, {j}, {k})"
-    if prediction.volume.is_picture:
-        where = f"column {i}, row {j}"
-    if evidence.world is not None:
-        x, y, z = evidence.world
-        where += f", RAS ({x:.1f}, {y:.1f}, {z:.1f}) mm"
     strength = (
         f"{evidence.strength:.0%} of a typical true positive's; "
         if evidence.strength is not None
         else ""
     )
-    extent = (
-        f"{evidence.share:.1%} of the {'picture' if prediction.volume.is_picture else 'scan'}"
-        if evidence.volume_mm3 is None
-        else f"{evidence.volume_mm3 / 1000:.3g} cm³"
-    )
     return (
-        f"Evidence for {prediction.label}: strongest at {where}; {strength}"
-        f"{extent} above half of the maximum."
+        f"Evidence for {prediction.label}: strongest at {_place(volume, evidence.voxel)}; "
+        f"{strength}{_extent(volume, evidence.share, evidence.volume_mm3)} above half of the "
+        "maximum."
     )
+
+
+_Rows = list[tuple[str, str]]
+
+
+def _against(prediction: Prediction) -> _Rows:
+    """What the signed map adds."""
+    voxel = prediction.map.strongest(np.minimum(prediction.map.signed, 0))
+    if voxel is None:
+        return [("against", "nothing")]
+    return [("against", f"strongest at {_place(prediction.volume, voxel)}")]
+
+
+def _describe_regions(regions: Regions, volume: Volume) -> _Rows:
+    found = regions.largest_first
+    level = f"at least {regions.threshold:g}: "
+    if not found:
+        return [("mask", f"{level}empty")]
+    rows = [
+        (
+            "mask",
+            f"{level}{_extent(volume, regions.share, regions.volume_mm3)} in "
+            f"{len(found)} region{'s' if len(found) > 1 else ''}",
+        )
+    ]
+    rows += [(f"box {n}", _box(r, volume)) for n, r in enumerate(found[:_BOXES], start=1)]
+    if len(found) > _BOXES:
+        rows.append(("", f"and {len(found) - _BOXES} more, smaller"))
+    return rows
+
+
+def _box(region: Region, volume: Volume) -> str:
+    if volume.is_picture:
+        (left, top, _), (right, bottom, _) = region.lower, region.upper
+        where = f"columns {left} to {right}, rows {top} to {bottom}"
+    else:
+        where = f"voxels {_point(region.lower, 0)} to {_point(region.upper, 0)}"
+    if region.world_lower is not None and region.world_upper is not None:
+        where += f", RAS {_point(region.world_lower)} to {_point(region.world_upper)} mm"
+    size = _extent(volume, region.voxels / volume.data.size, region.volume_mm3)
+    return f"{where}; {size}, peak {region.peak:.2f}"
+
+
+def _describe_agreement(agreement: Agreement, volume: Volume) -> _Rows:
+    size = _extent(volume, agreement.chance, agreement.truth_volume_mm3)
+    if agreement.dice is None:
+        return [("truth", "empty: there is nothing to compare with")]
+    level, by_chance = f"at least {agreement.threshold:g}", f"{agreement.dice_chance:.2f} by chance"
+    rows = [("truth", size)]
+    rows.append(
+        ("Dice", f"{agreement.dice:.2f} ({by_chance}), IoU {agreement.iou:.2f}; heatmap {level}")
+    )
+    if agreement.pointing is None or agreement.energy is None:
+        return rows
+    off = "" if agreement.distance_mm is None else f", {agreement.distance_mm:.1f} mm off"
+    where = "inside" if agreement.pointing else f"outside{off}"
+    chance = f"({agreement.chance:.2%} by chance)"
+    return [
+        *rows,
+        ("pointing", f"the strongest cell lies {where} {chance}"),
+        ("energy", f"{agreement.energy:.1%} of the heatmap lies inside {chance}"),
+    ]
+
+
+def _place(volume: Volume, voxel: tuple[float, float, float]) -> str:
+    """Where a voxel lies, in words."""
+    i, j, _ = (round(v) for v in voxel)
+    where = f"column {i}, row {j}" if volume.is_picture else f"voxel {_point(voxel, 0)}"
+    if volume.spacing_known:
+        where += f", RAS {_point(volume.world(voxel))} mm"
+    return where
+
+
+def _point(values: Sequence[float], digits: int = 1) -> str:
+    return f"({', '.join(f'{round(v, digits) + 0.0:.{digits}f}' for v in values)})"
+
+
+def _extent(volume: Volume, share: float, mm3: float | None) -> str:
+    """How large a part of a scan is, in the best unit there is."""
+    if mm3 is None:
+        return f"{share:.1%} of the {'picture' if volume.is_picture else 'scan'}"
+    if mm3 < _SMALL_MM3:
+        return f"{mm3:.3g} mm³"
+    return f"{mm3 / 1000:.3g} cm³" if mm3 < _LARGE_MM3 else f"{mm3 / 1000:,.0f} cm³"
 
 
 def _describe_grid(volume: Volume) -> str:

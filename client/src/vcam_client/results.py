@@ -192,7 +192,7 @@ def write_results(
 
     name = _stem(predictions, stem)
     names = names_of(predictions, name, choices, suffix(predictions[0]))
-    truth = _truth(predictions, choices)
+    truth = truth_of(predictions, choices)
     contents: dict[str, bytes] = {}
     for prediction, own in zip(predictions, names, strict=True):
         if own.mask:
@@ -237,7 +237,7 @@ def results_to_dict(
 
     name = _stem(predictions, stem)
     names = names_of(predictions, name, choices, suffix(predictions[0]))
-    return result_dict(predictions, choices, _truth(predictions, choices), names)
+    return result_dict(predictions, choices, truth_of(predictions, choices), names)
 
 
 def json_bytes(content: dict[str, Any]) -> bytes:
@@ -246,8 +246,12 @@ def json_bytes(content: dict[str, Any]) -> bytes:
     return text.encode() + b"\n"
 
 
-def _truth(predictions: Sequence[Prediction], choices: Choices) -> Truth | None:
-    """The mask to compare with; `explain` has read it already."""
+def truth_of(predictions: Sequence[Prediction], choices: Choices) -> Truth | None:
+    """The mask that `choices` name, on the scan's grid; `explain` has read it already.
+
+    Raises:
+        InputError: it can't be read, or does not lie on the scan.
+    """
     if choices.truth is None:
         return None
     known = predictions[0].truth
