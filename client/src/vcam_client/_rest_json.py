@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 from vcam_client._calls import Call, Target, VersionStatus
 from vcam_client.errors import ContractError
 
-_VALUES_AT_ONCE = 2**14
-"""Values turned into text in one go: other threads wait for about a millisecond."""
-
 _KIND_OF = {"class_index": "i", "model_spec": "O"}
 """Kinds of outputs that are not floats: JSON does not say."""
 
@@ -119,11 +116,17 @@ def _start(text: bytes) -> str:
 
 
 def _pieces(value: NDArray[Any] | Sequence[bytes]) -> Iterator[bytes]:
-    """JSON of an array in pieces, so that no piece takes long."""
+    """JSON of an array, row by row: no piece takes so long that other threads wait."""
     if not isinstance(value, np.ndarray):
         yield json.dumps([text.decode() for text in value]).encode()
-    elif value.size <= _VALUES_AT_ONCE or value.ndim == 1:
+    elif value.ndim <= 1 or value.size == 0:
         yield json.dumps(value.tolist(), separators=(",", ":")).encode()
+    elif value.size == len(value):
+        # a row of single channels, without a list for each of them
+        deep = value.ndim - 1
+        row = json.dumps(value.ravel().tolist(), separators=(",", ":"))[1:-1]
+        opened, closed = "[" * deep, "]" * deep
+        yield f"[{opened}{row.replace(',', closed + ',' + opened)}{closed}]".encode()
     else:
         for index, part in enumerate(value):
             yield b"," if index else b"["
