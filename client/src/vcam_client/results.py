@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -238,6 +239,13 @@ def results_to_dict(
     name = _stem(predictions, stem)
     names = names_of(predictions, name, choices, suffix(predictions[0]))
     return result_dict(predictions, choices, truth_of(predictions, choices), names)
+
+
+def result_schema() -> dict[str, Any]:
+    """The JSON Schema of NAME_result.json; `#/$defs/line` is that of a line of results.jsonl."""
+    text = resources.files("vcam_client").joinpath("result.schema.json").read_text("utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
 
 
 def json_bytes(content: dict[str, Any]) -> bytes:
