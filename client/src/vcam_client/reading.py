@@ -17,6 +17,7 @@ from vcam_client.errors import (
 )
 from vcam_client.volume import Volume
 
+_ZIP_MAGIC = b"PK\x03\x04"
 _DICOM_PREFIX = 128
 """Bytes before the marker "DICM" of a DICOM file."""
 _HEAD_BYTES = 132
@@ -135,6 +136,21 @@ def read_options(
         spacing=_spacing(spacing),
         strict=strict,
     )
+
+
+def kind_of(path: Path) -> str:
+    """What `read_volume` takes a file for, from its name and first bytes; it is not read further.
+
+    "nifti", "tiff", "npy", "picture" or "zip"; "misnamed" where the name promises what the
+    bytes are not; else "dicom", which may turn out to be nothing that vcam reads.
+
+    Raises:
+        OSError: it can't be opened.
+    """
+    kind = _kind(path)
+    if kind is None and _misnamed(path):
+        return "misnamed"
+    return kind or ("zip" if _head(path).startswith(_ZIP_MAGIC) else "dicom")
 
 
 def holds_dicom(path: Path) -> bool:

@@ -5,7 +5,7 @@ LPS+ becomes RAS+ in `volume.py` and nowhere else.
 """
 
 from vcam_client._dicom.facts import SeriesFacts, facts_of
-from vcam_client._dicom.series import Found, Series, find_series
+from vcam_client._dicom.series import Found, Series, find_series, find_series_among
 from vcam_client._dicom.volume import choose, read_dicom, read_series
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "choose",
     "facts_of",
     "find_series",
+    "find_series_among",
     "read_dicom",
     "read_series",
 ]

@@ -49,6 +49,12 @@ class Series:
         return _text(self.frames[0], "SeriesInstanceUID")
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """Where its frames lie on disk, sorted; empty for members of an archive."""
+        paths = {frame.instance.header.source.path for frame in self.frames}
+        return tuple(sorted(path for path in paths if path is not None))
+
+    @property
     def modality(self) -> str:
         """Modality, such as "CT"."""
         return self.frames[0].instance.modality
@@ -88,6 +94,16 @@ def find_series(path: Path) -> Found:
         if directory is not None:
             sources = _in_directory(directory, path)
             headers, left_out, damaged = _headers(sources)
+    return _found(headers, left_out, damaged)
+
+
+def find_series_among(files: Iterable[Path]) -> Found:
+    """Reads the headers of these files and groups their frames; none of them is followed."""
+    sources = Sources(files=[file_source(path) for path in files], left_out=Counter())
+    return _found(*_headers(sources))
+
+
+def _found(headers: Iterable[Header], left_out: Counter[str], damaged: bool) -> Found:
     frames: list[Frame] = []
     for header in headers:
         if _is_directory(header):

@@ -45,10 +45,12 @@ class Source:
     Attributes:
         name: its own name, for messages; no folder.
         open: gives its bytes; the caller closes it.
+        path: where it lies; None for a member of an archive, or a file in memory.
     """
 
     name: str
     open: Callable[[], BinaryIO]
+    path: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +78,7 @@ def is_zip(path: Path) -> bool:
 
 def file_source(path: Path) -> Source:
     """A file on disk."""
-    return Source(name=path.name, open=lambda: path.open("rb"))
+    return Source(name=path.name, open=lambda: path.open("rb"), path=path)
 
 
 def bytes_source(name: str, data: bytes) -> Source:

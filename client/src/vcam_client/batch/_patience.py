@@ -1,0 +1,66 @@
+"""How long a run waits for a server that is gone, and when it gives up."""
+
+import random
+import threading
+import time
+
+from vcam_client.errors import (
+    AccessDeniedError,
+    ModelNotFoundError,
+    ServerBusyError,
+    ServerUnavailableError,
+    VcamError,
+)
+
+GONE = (ServerUnavailableError, ServerBusyError, ModelNotFoundError)
+"""Errors of a server that answered before and may again: a restart, a model being loaded."""
+FATAL = (AccessDeniedError,)
+"""Errors that every further scan would meet."""
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
+
+
+class Patience:
+    """Shared by the threads of a run.
+
+    Args:
+        seconds: how long no call may be answered until the run gives up.
+        stop: set when the run ends.
+    """
+
+    def __init__(self, seconds: float, stop: threading.Event) -> None:
+        self._seconds = seconds
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._since: float | None = None
+        self._errors = 0
+
+    @property
+    def note(self) -> str:
+        """For the line of progress; "" while the server answers."""
+        since = self._since
+        if since is None:
+            return ""
+        return f"no answer from the server for {time.monotonic() - since:.0f} s, trying again"
+
+    def answered(self) -> None:
+        """A call came through."""
+        with self._lock:
+            self._since, self._errors = None, 0
+
+    def wait(self, error: VcamError, attempt: int) -> bool:
+        """Pauses before the same scan is tried again; False where the run should stop.
+
+        Args:
+            error: of the call, after the client's own repetitions.
+            attempt: of this scan, from 0.
+        """
+        with self._lock:
+            self._errors += 1
+            if self._since is None:
+                self._since = time.monotonic()
+            waited = time.monotonic() - self._since
+        if waited >= self._seconds or isinstance(error, FATAL):
+            return False
+        longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt, self._seconds - waited)
+        return not self._stop.wait(random.uniform(longest / 2, longest))
