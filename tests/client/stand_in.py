@@ -121,7 +121,12 @@ def stand_in(credentials: grpc.ServerCredentials | None = None, port: int = 0) -
         options=[("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)],
     )
     for service, name, request, answer_to in (
-        ("tensorflow.serving.PredictionService", "Predict", pb.PredictRequest, state.reply),
+        (
+            "tensorflow.serving.PredictionService",
+            "Predict",
+            pb.PredictRequest,
+            lambda request, context: state.reply(request, context),
+        ),
         (
             "tensorflow.serving.ModelService",
             "GetModelStatus",

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from vcam_client import Client, Volume, place
+from vcam_client._calls import Call, Target
+from vcam_client._connection import connection
 from vcam_client._grpc import GrpcTransport
 
 if TYPE_CHECKING:
@@ -44,8 +46,15 @@ def test_on_the_model_s_own_grid_the_client_s_heatmap_is_the_served_one(
     tensor = placement.to_model(volume.data, model.spec.intensity.dtype)
     np.testing.assert_array_equal(tensor, volume.data.transpose(2, 1, 0))  # nothing resampled
     batch = tensor[None, ..., None] if model.spec.grid.ndim == 3 else tensor[..., None]
-    with closing(GrpcTransport(server.address, 60)) as transport, Client(server.address) as client:
-        served = transport.predict(name, None, "serving_default", {"volume": batch})
+    call = Call(
+        target=Target(model=name),
+        signature="serving_default",
+        inputs={"volume": batch},
+        outputs=("scores", "class_index", "heatmap"),
+    )
+    transport = GrpcTransport(server.address, connection(server.address))
+    with closing(transport), Client(server.address) as client:
+        served = transport.predict(call, 60)
         prediction = client.predict(volume, model=name)
     np.testing.assert_allclose(prediction.scores, served.outputs["scores"][0], atol=1e-6)
     assert prediction.class_index == served.outputs["class_index"][0]
