@@ -153,10 +153,13 @@ def test_nothing_appears_before_everything_is_computed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = findings()
+    before = write_results(made, tmp_path, Choices(all_classes=True, picture=False))
+    old = {path: path.stat().st_ino for path in tmp_path.iterdir()}
+    assert len(old) == len(made) + 1
     seen = []
 
     def failing(*_: object, **__: object) -> bytes:
-        seen.append(list(tmp_path.iterdir()))
+        seen.append({p for p in tmp_path.iterdir() if p.suffix != ".part"})
         if len(seen) == len(made):
             raise RuntimeError("the last picture")
         return b"picture"
@@ -164,8 +167,9 @@ def test_nothing_appears_before_everything_is_computed(
     monkeypatch.setattr("vcam_client._overlay.overlay_png", failing)
     with pytest.raises(RuntimeError, match="the last picture"):
         write_results(made, tmp_path, Choices(all_classes=True))
-    assert seen == [[]] * len(made)
-    assert list(tmp_path.iterdir()) == []
+    assert seen == [set(old)] * len(made)
+    assert {path: path.stat().st_ino for path in tmp_path.iterdir()} == old  # none was replaced
+    assert before.result in old
 
 
 def test_a_folder_that_can_t_be_written_is_named(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vcam_client._files import write_atomically
+from vcam_client._files import written_together
 from vcam_client._options import ReadOptions
 from vcam_client._result_dict import result_dict
 from vcam_client._result_names import names_of
@@ -174,8 +174,8 @@ def write_results(
     NAME_mask.nii.gz. Where all classes are explained, NAME_LABEL_heatmap.nii.gz and so
     on. Maps and masks of a picture are PNG.
 
-    All are computed before the first appears. Beside the scan there is the map of one
-    class at a time; none is kept of several.
+    All are computed, and written beside their places, before the first appears. In memory
+    there is the map of one class at a time; none is kept of several.
 
     Args:
         predictions: of one scan, as `explain` returns them.
@@ -194,24 +194,29 @@ def write_results(
     name = _stem(predictions, stem)
     names = names_of(predictions, name, choices, suffix(predictions[0]))
     truth = truth_of(predictions, choices)
-    contents: dict[str, bytes] = {}
-    for prediction, own in zip(predictions, names, strict=True):
-        if own.mask:
-            assert choices.threshold is not None
-            contents[own.mask] = mask_file(prediction, prediction.mask(choices.threshold))
-        if own.heatmap:
-            contents[own.heatmap] = map_file(prediction, signed=choices.signed)
-        if own.overlay:
-            contents[own.overlay] = overlay_png(
-                prediction, signed=choices.signed, threshold=choices.threshold, truth=truth
-            )
-        prediction.measure(choices.threshold, truth)
-        if len(predictions) > 1:
-            prediction.release()
     result = f"{name}_result.json"
-    contents[result] = json_bytes(result_dict(predictions, choices, truth, names))
-    for file_name, content in contents.items():
-        write_atomically(Path(folder) / file_name, content)
+    with written_together() as files:
+
+        def add(file_name: str, content: bytes) -> None:
+            files.add(Path(folder) / file_name, content)
+
+        for prediction, own in zip(predictions, names, strict=True):
+            if own.mask:
+                assert choices.threshold is not None
+                add(own.mask, mask_file(prediction, prediction.mask(choices.threshold)))
+            if own.heatmap:
+                add(own.heatmap, map_file(prediction, signed=choices.signed))
+            if own.overlay:
+                add(
+                    own.overlay,
+                    overlay_png(
+                        prediction, signed=choices.signed, threshold=choices.threshold, truth=truth
+                    ),
+                )
+            prediction.measure(choices.threshold, truth)
+            if len(predictions) > 1:
+                prediction.release()
+        add(result, json_bytes(result_dict(predictions, choices, truth, names)))
     return WrittenFiles(
         result=Path(folder) / result,
         heatmaps=tuple(Path(folder) / own.heatmap for own in names if own.heatmap),
