@@ -22,8 +22,10 @@ from heatmap_reference import reference_heatmap
 from PIL import Image
 
 from vcam_client import Prediction, Volume
-from vcam_client._overlay import _views, overlay_png
+from vcam_client._outlines import SEEN, STRONG, TRUE, draw_around
+from vcam_client._overlay import Shown, _views, overlay_png
 from vcam_client.spec import Activation, ExplainDefault, Fit, Grid
+from vcam_client.truth import Truth
 
 RANDOM = np.random.default_rng(5).normal(size=CELLS)
 
@@ -206,13 +208,46 @@ def test_what_the_model_saw_is_outlined_where_a_flat_map_is_not_0(affine: np.nda
         np.testing.assert_array_equal(seen, view.heat > 0)
 
 
+@pytest.mark.parametrize("affine", AFFINES.values(), ids=AFFINES)
+def test_the_truth_and_the_threshold_are_outlined_in_their_places(affine: np.ndarray) -> None:
+    cam = impulse(1, 1, 1) + impulse(1, 3, 4, value=1.5) + impulse(3, 1, 4, value=1.2)
+    made = prediction(cam, scan(affine))
+    truth = Truth(mask=made.stored_heatmap >= 100)
+    views = _views(made, Shown(threshold=128 / 255, truth=truth))
+    assert sum((view.heat >= 128).any() for view in views) >= 3
+    for view in views:
+        (_, true), (_, strong) = view.parts
+        np.testing.assert_array_equal(true, view.heat >= 100)
+        np.testing.assert_array_equal(strong, view.heat >= 128)
+
+
+def test_a_slice_with_the_truth_is_shown_where_the_evidence_lies_elsewhere() -> None:
+    volume = scan(shape=(24, 20, 40))
+    made = prediction(impulse(3, 2, 2), volume)  # far up
+    mask = np.zeros(volume.shape, bool)
+    mask[2:5, 3:6, 1:3] = mask[2:6, 3:8, 2] = True
+    titles = [view.title for view in _views(made, Shown(truth=Truth(mask=mask)))]
+    assert "axial k = 2" in titles
+    assert "axial k = 2" not in [view.title for view in _views(made)]
+
+
+def test_lines_have_their_colours_in_the_picture_and_the_legend() -> None:
+    made = prediction(RANDOM, scan(shape=(48, 40, 32)), seen_model())
+    mask = made.stored_heatmap > 60
+    picture = pixels(overlay_png(made, threshold=0.4, truth=Truth(mask=mask)))
+    for line in (SEEN, TRUE, STRONG):
+        alike = (picture == line.colour).all(axis=2)
+        assert alike[:-44].sum() > 20
+        assert alike[-24:].sum() > 10
+    plain = pixels(overlay_png(made))
+    assert not (plain == TRUE.colour).all(axis=2).any()
+
+
 def test_a_scan_that_is_seen_whole_has_no_outline() -> None:
     assert all(not view.parts for view in _views(prediction(RANDOM)))
 
 
 def test_outlines_never_cover_what_they_enclose() -> None:
-    from vcam_client._outlines import STRONG, TRUE, draw_around
-
     part = np.zeros((20, 30), bool)
     part[5:9, 10:14] = part[15:, :4] = True
     for line in (TRUE, STRONG):

@@ -370,3 +370,25 @@ def test_a_mask_is_read_once(
     assert len(reads) == 1
     assert content["explanations"][0]["truth"]["chance"] == 1
     assert dataclasses.asdict(predictions[0].agreement(predictions[0].truth, 0.5))["chance"] == 1
+
+
+def test_lines_of_a_run_over_many_scans_are_what_the_schema_says(
+    server: StandIn, tmp_path: Path
+) -> None:
+    from vcam_client.batch import find_scans, run_batch
+
+    (tmp_path / "in").mkdir()
+    image = nib.Nifti1Image(np.full((16, 12, 8), -900, np.int16), np.diag([2, 2, 3, 1.0]))
+    nib.save(image, tmp_path / "in" / "good.nii.gz")
+    (tmp_path / "in" / "bad.nii.gz").write_bytes(b"nothing")
+    with Client(server.address) as client:
+        run_batch(client, find_scans([str(tmp_path / "in")]), tmp_path / "out")
+    schema = result_schema()
+    line = jsonschema.Draft202012Validator({**schema["$defs"]["line"], "$defs": schema["$defs"]})
+    lines = (tmp_path / "out" / "results.jsonl").read_text("utf-8").splitlines()
+    records = [json.loads(text) for text in lines]
+    assert sorted(record["status"] for record in records) == ["done", "failed"]
+    for record in records:
+        line.validate(record)
+        assert not line.is_valid({**record, "status": "perhaps"})
+    checked(json.loads((tmp_path / "out" / "good_result.json").read_text("utf-8")))

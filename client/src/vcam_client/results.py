@@ -66,6 +66,7 @@ class Choices:
             )
         if self.threshold is not None:
             check_threshold(self.threshold)
+            object.__setattr__(self, "threshold", float(self.threshold))
         if self.truth is not None:
             object.__setattr__(self, "truth", Path(self.truth))
             if not Path(self.truth).exists():
