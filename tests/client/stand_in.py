@@ -65,16 +65,20 @@ class StandIn:
     content: bytes | None = None
 
     def reply(self, request: pb.PredictRequest, context: grpc.ServicerContext) -> bytes:
-        self.metadata = {str(name): str(value) for name, value in context.invocation_metadata()}
-        if self.token and self.metadata.get("authorization") != f"Bearer {self.token}":
-            context.abort(grpc.StatusCode.UNAUTHENTICATED, "no valid token")
+        self.admit(context)
         response = self.handle(request, context)
         return response.SerializeToString() if self.content is None else self.content
 
-    def statuses(self, request: pb.GetModelStatusRequest) -> pb.GetModelStatusResponse:
+    def admit(self, context: grpc.ServicerContext) -> None:
+        self.metadata = {str(name): str(value) for name, value in context.invocation_metadata()}
+        if self.token and self.metadata.get("authorization") != f"Bearer {self.token}":
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "no valid token")
+
+    def statuses(self, context: grpc.ServicerContext) -> bytes:
+        self.admit(context)
         response = pb.GetModelStatusResponse()
         response.model_version_status.add(version=self.version, state="AVAILABLE")
-        return response
+        return response.SerializeToString()
 
     def handle(
         self, request: pb.PredictRequest, context: grpc.ServicerContext
@@ -131,7 +135,7 @@ def stand_in(credentials: grpc.ServerCredentials | None = None, port: int = 0) -
             "tensorflow.serving.ModelService",
             "GetModelStatus",
             pb.GetModelStatusRequest,
-            lambda request, _: state.statuses(request).SerializeToString(),
+            lambda _, context: state.statuses(context),
         ),
     ):
         handler = grpc.unary_unary_rpc_method_handler(

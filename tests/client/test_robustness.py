@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import importlib
 import socket
 import threading
 import time
@@ -17,6 +18,7 @@ from client.stand_in import SPEC, RefusalError, StandIn, answer, stand_in
 from client.test_client import SCAN
 
 from vcam_client import AsyncClient, Client, Prediction, Retries, Volume
+from vcam_client._replicas import Replicas
 from vcam_client._retry import Attempts
 from vcam_client.errors import (
     ContractError,
@@ -314,6 +316,25 @@ def test_calls_go_round_the_replicas_and_past_a_dead_one(kind: str) -> None:
     assert len(found) == 12
     assert sum(asked) == 13  # and one for the spec
     assert min(asked) >= 4
+
+
+@pytest.mark.parametrize("kind", ["grpc", "aio"])
+def test_a_name_with_several_addresses_is_spread_over_those_that_live(kind: str) -> None:
+    """What a DNS name resolves to, written out."""
+    with stand_in() as one, stand_in() as two:
+        records = f"ipv4:{one.address},127.0.0.1:1,{two.address}"
+
+        def resolved(client: Any) -> None:
+            transport = importlib.import_module(
+                "vcam_client._grpc_aio" if kind == "aio" else "vcam_client._grpc"
+            )
+            made = transport.AsyncGrpcTransport if kind == "aio" else transport.GrpcTransport
+            replicas = Replicas([made(records, client.connection)])
+            setattr(client, "_made" if kind == "aio" else "_replicas", replicas)
+
+        found = run(kind, one.address, [resolved, *[predict] * 20])
+        assert len([p for p in found if p is not None]) == 20
+        assert min(len(one.requests), len(two.requests)) >= 6
 
 
 def test_replicas_that_change_versions_one_after_the_other(kind: str) -> None:
