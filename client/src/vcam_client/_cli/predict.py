@@ -125,7 +125,7 @@ def _one(
     import json
 
     from vcam_client._options import ReadOptions
-    from vcam_client._text import describe_prediction
+    from vcam_client._text import describe_predictions
     from vcam_client.reading import read_options
     from vcam_client.results import explain, results_to_dict, write_results
 
@@ -144,7 +144,7 @@ def _one(
         content = results_to_dict(predictions, choices)
         click.echo(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        click.echo("\n\n".join(map(describe_prediction, predictions)))
+        click.echo(describe_predictions(predictions, choices))
         _show_files(files)
     if verbose:
         _show_work(client, predictions)
