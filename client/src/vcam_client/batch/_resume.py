@@ -48,8 +48,12 @@ def _require_same(records: Sequence[Mapping[str, Any]], asked: Asked, log: Resul
     if then is None:
         return
     names = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
-    before = ", ".join(f"{name} {then.get(name, 'by default')!r}" for name in names)
-    after = ", ".join(f"{name} {now.get(name, 'by default')!r}" for name in names)
+    before = ", ".join(_said(name, then) for name in names)
+    after = ", ".join(_said(name, now) for name in names)
     raise InputError(
         f"{log.path.parent} holds results of another question: {before}; now {after}. {_ADVICE}"
     )
+
+
+def _said(name: str, asked: Mapping[str, Any]) -> str:
+    return f"{name} {asked[name]!r}" if name in asked else f"{name} by default"
