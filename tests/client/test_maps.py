@@ -191,6 +191,18 @@ def test_without_evidence_no_pixel_has_a_colour(signed: bool) -> None:
     assert colourful(overlay_png(prediction(cam), signed=signed, threshold=0.5)).any()
 
 
+def test_a_signed_picture_of_what_speaks_against_says_that_nothing_speaks_for() -> None:
+    from vcam_client._overlay import _legend_text
+
+    against, both = prediction(-np.abs(RANDOM)), prediction(RANDOM)
+    assert _legend_text(against, Shown(signed=True)).startswith("no evidence for lesion; blue")
+    assert _legend_text(against, Shown()) == against.no_evidence
+    assert "orange speaks for lesion, blue speaks against" in _legend_text(both, Shown(signed=True))
+    values = pixels(overlay_png(against, signed=True))[62:-44]
+    assert (values[..., 2] - values[..., 0] > 60).any()
+    assert not (values[..., 0] - values[..., 2] > 60).any()
+
+
 def seen_model():
     return spec(grid=Grid(shape=GRID, fit=Fit.SPACING, spacing_mm=(2, 2, 1.5), padding_value=-1000))
 

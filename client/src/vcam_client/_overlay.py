@@ -262,6 +262,8 @@ def _legend_text(prediction: Prediction, shown: Shown) -> str:
         up, down = f"speaks for {label}", "speaks against it"
         if prediction.spec.activation is Activation.IDENTITY:
             up, down = f"raises {label}", "lowers it"
+        if not prediction.has_evidence:
+            return f"no evidence for {label}; blue {down}, relative to its strongest cell"
         return f"orange {up}, blue {down}; relative to the strongest cell of either"
     if not prediction.has_evidence:
         return prediction.no_evidence
