@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,3 +136,16 @@ def test_a_new_version_under_load_fails_no_call(base: Path, golden: "dict[str, G
         versions = [p.version for p in predictions]
         assert set(versions) == {1, 2, 3}, kind
         assert all(p.label == "bright" for p in predictions)
+
+
+def test_more_callers_than_the_server_has_threads(base: Path) -> None:
+    """TensorFlow Serving has four threads for each processor; the others wait and ask again."""
+    from vcam_serving import EmbeddedServer
+
+    with (
+        EmbeddedServer(base, port=0, rest_port=0, grpc_max_threads=2) as server,
+        Client(server.address, retries=Retries(attempts=40, most_s=1)) as client,
+        ThreadPoolExecutor(32) as threads,
+    ):
+        found = list(threads.map(lambda _: client.predict(SCAN), range(64)))
+    assert [p.label for p in found] == ["bright"] * 64

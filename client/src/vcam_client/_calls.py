@@ -1,8 +1,8 @@
 """What is asked of a server and what it answers, whatever carries it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
@@ -76,6 +76,11 @@ class Answer:
     outputs: Mapping[str, NDArray[Any]]
     version: int
     traffic: Traffic = Traffic()
+
+
+Result = TypeVar("Result")
+Steps = Generator[Call, Answer, Result]
+"""Yields calls, is sent their answers, or thrown their errors, and returns a result."""
 
 
 @dataclass(frozen=True, kw_only=True)

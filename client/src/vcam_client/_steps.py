@@ -5,14 +5,23 @@ blocking and the asynchronous client share it. An error of a call is thrown into
 """
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_client._calls import Answer, Call, Inputs, Target, Traffic
+from vcam_client._calls import Answer, Call, Result, Steps, Target
+from vcam_client._explaining import (
+    asked,
+    batches,
+    checked,
+    explain_every_class,
+    explain_one,
+    is_stack,
+    together,
+)
 from vcam_client.errors import (
     ContractError,
     IncompatibleScanError,
@@ -22,18 +31,14 @@ from vcam_client.errors import (
 )
 from vcam_client.grid import Placement, place
 from vcam_client.prediction import Prediction
-from vcam_client.scores import aggregate, default_class
-from vcam_client.spec import ModelSpec, SliceAggregation
+from vcam_client.spec import ModelSpec
 from vcam_client.volume import Volume
 
-Result = TypeVar("Result")
-Steps = Generator[Call, Answer, Result]
+__all__ = ["Context", "Done", "Question", "ServedSpec", "Steps"]
 
-_SLICES_PER_CALL = 16
 _MOST_VERSIONS = 3
 """Versions that may be replaced during one prediction."""
 _SPEC_KEY = b"model_spec"
-_KINDS = {"f": "floating-point numbers", "i": "integers"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,23 +81,6 @@ class Context:
 
     specs: MutableMapping[Target, ServedSpec] = field(default_factory=dict)
     filters_outputs: bool = True
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Explained:
-    """Scores and maps of one scan.
-
-    Attributes:
-        scores: float64 [K].
-        classes: the class of each map.
-        cams: float32 [*cells] each, three tensor axes.
-        traffic: bytes of all calls.
-    """
-
-    scores: NDArray[np.float64]
-    classes: Sequence[int]
-    cams: Sequence[NDArray[np.float32]]
-    traffic: Traffic
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -184,33 +172,14 @@ def _at_one_version(
     return (yield from ask(served))
 
 
-def _asked(call: Call) -> Steps[Answer]:
-    """The answer of a pinned version.
-
-    While replicas change versions one after the other, some know it and some don't:
-    it counts as gone when it is not found twice.
-    """
-    try:
-        answer = yield call
-    except ModelNotFoundError:
-        answer = yield call
-    if answer.version != call.target.version:
-        raise ContractError(
-            f"Expected an answer of version {call.target.version} of model "
-            f"{call.target.model!r}, received one of version {answer.version}. Something between "
-            "server and client changes calls."
-        )
-    return answer
-
-
 def _scores(
     volume: Volume, target: Target, served: ServedSpec
 ) -> Steps[tuple[ServedSpec, NDArray[np.float64]]]:
     spec = served.spec
     _, tensor = _prepared(volume, spec)
     rows = []
-    for batch in _batches(tensor, spec):
-        answer = yield from _asked(
+    for batch in batches(tensor, spec):
+        answer = yield from asked(
             Call(
                 target=target.pinned(served.version),
                 signature="scores",
@@ -218,8 +187,8 @@ def _scores(
                 outputs=("scores",),
             )
         )
-        rows.append(_checked(answer, "scores", (len(batch), len(spec.labels))))
-    return served, _together(np.concatenate(rows), spec)
+        rows.append(checked(answer, "scores", (len(batch), len(spec.labels))))
+    return served, together(np.concatenate(rows), spec)
 
 
 def _predict(
@@ -238,11 +207,14 @@ def _predict(
     pinned = target.pinned(served.version)
     # each signature of a method returns a heatmap as well, so there one class is one call
     maps_alone = context.filters_outputs or question.method is not None
-    if _is_stack(spec) or question.all_classes or not maps_alone:
-        every = _explain_every_class(tensor, pinned, spec, question, wanted)
+    if is_stack(spec) or question.all_classes or not maps_alone:
+        explained = None if wanted is None else [wanted]
+        if question.all_classes:
+            explained = list(range(len(spec.labels)))
+        every = explain_every_class(tensor, pinned, spec, question.method, explained)
         found = yield from every
     else:
-        found = yield from _explain_one(tensor, pinned, spec, question.method, wanted)
+        found = yield from explain_one(tensor, pinned, spec, question.method, wanted)
     all_timings = {
         **timings,
         "prepare": prepared - clock,
@@ -276,143 +248,6 @@ def _prepared(volume: Volume, spec: ModelSpec) -> tuple[Placement, NDArray[Any]]
     placement = place(volume, spec.grid, spec.slice_aggregation)
     dtype = spec.intensity.dtype
     return placement, placement.to_model(volume.data, dtype, padding=volume.padding)
-
-
-def _is_stack(spec: ModelSpec) -> bool:
-    """Whether every slice is a sample of its own."""
-    return spec.slice_aggregation in (SliceAggregation.MAX, SliceAggregation.MEAN)
-
-
-def _batches(tensor: NDArray[Any], spec: ModelSpec) -> Iterator[NDArray[Any]]:
-    """Batches [B, *grid, 1]: one volume, one image, or some slices of a stack at a time."""
-    if spec.grid.ndim == 3:
-        yield tensor[None, ..., None]
-        return
-    for start in range(0, len(tensor), _SLICES_PER_CALL):
-        yield tensor[start : start + _SLICES_PER_CALL, ..., None]
-
-
-def _together(rows: NDArray[Any], spec: ModelSpec) -> NDArray[np.float64]:
-    """Scores of the scan from those of its samples."""
-    scores: NDArray[np.float64] = rows.astype(np.float64)
-    return aggregate(scores, spec) if _is_stack(spec) else scores[0]
-
-
-def _explain_one(
-    tensor: NDArray[Any], target: Target, spec: ModelSpec, method: str | None, wanted: int | None
-) -> Steps[_Explained]:
-    """One class of one sample, in one call."""
-    (batch,) = _batches(tensor, spec)
-    inputs: dict[str, NDArray[Any]] = {"volume": batch}
-    signature = method or ("serving_default" if wanted is None else "gradcam")
-    if signature != "serving_default":
-        inputs["class_index"] = np.array([-1 if wanted is None else wanted], np.int32)
-    wanted_outputs = ("scores", "cam", "class_index")
-    answer = yield from _asked(
-        Call(target=target, signature=signature, inputs=inputs, outputs=wanted_outputs)
-    )
-    classes = len(spec.labels)
-    scores = _checked(answer, "scores", (1, classes))
-    cam = _checked(answer, "cam", (1, *spec.default_layer.cells))
-    index = int(_checked(answer, "class_index", (1,), kind="i")[0])
-    expected = range(classes) if wanted is None else (wanted,)
-    if index not in expected:
-        raise ContractError(
-            f"Expected an explanation of class {' or '.join(map(str, expected))}, the server "
-            f"explained class {index} of {classes}. Export the model again."
-        )
-    return _Explained(
-        scores=_together(scores, spec),
-        classes=[index],
-        cams=[_cells(cam, spec)],
-        traffic=answer.traffic,
-    )
-
-
-def _explain_every_class(
-    tensor: NDArray[Any],
-    target: Target,
-    spec: ModelSpec,
-    question: Question,
-    wanted: int | None,
-) -> Steps[_Explained]:
-    """Scores of all samples first decide which class is explained, where none is named."""
-    rows, maps, traffic = [], [], Traffic()
-    for batch in _batches(tensor, spec):
-        scores, cams, bytes_moved = yield from _all_maps(batch, target, spec, question.method)
-        rows.append(scores)
-        maps.append(cams)
-        traffic += bytes_moved
-    together = _together(np.concatenate(rows), spec)
-    every = np.concatenate(maps)
-    if question.all_classes:
-        classes = list(range(len(spec.labels)))
-    else:
-        classes = [default_class(together, spec) if wanted is None else wanted]
-    return _Explained(
-        scores=together,
-        classes=classes,
-        cams=[_cells(every[:, index], spec) for index in classes],
-        traffic=traffic,
-    )
-
-
-def _all_maps(
-    batch: NDArray[Any], target: Target, spec: ModelSpec, method: str | None
-) -> Steps[tuple[NDArray[Any], NDArray[Any], Traffic]]:
-    """Scores [B, K] and maps [B, K, *cells] of a batch."""
-    classes, cells = len(spec.labels), spec.default_layer.cells
-    if method is None:
-        answer = yield from _asked(
-            Call(
-                target=target,
-                signature="gradcam_all",
-                inputs={"volume": batch},
-                outputs=("scores", "cam"),
-            )
-        )
-        return (
-            _checked(answer, "scores", (len(batch), classes)),
-            _checked(answer, "cam", (len(batch), classes, *cells)),
-            answer.traffic,
-        )
-    maps, traffic, scores = [], Traffic(), np.zeros(0)
-    for index in range(classes):
-        inputs: Inputs = {"volume": batch, "class_index": np.full(len(batch), index, np.int32)}
-        answer = yield from _asked(
-            Call(target=target, signature=method, inputs=inputs, outputs=("scores", "cam"))
-        )
-        scores = _checked(answer, "scores", (len(batch), classes))
-        maps.append(_checked(answer, "cam", (len(batch), *cells)))
-        traffic += answer.traffic
-    return scores, np.stack(maps, axis=1), traffic
-
-
-def _cells(cams: NDArray[Any], spec: ModelSpec) -> NDArray[np.float32]:
-    """Three tensor axes: the samples of a 2-D model are its slices."""
-    cells: NDArray[np.float32] = cams[0] if spec.grid.ndim == 3 else cams
-    return cells
-
-
-def _checked(answer: Answer, name: str, shape: tuple[int, ...], *, kind: str = "f") -> NDArray[Any]:
-    """An output of the shape and kind of dtype ("f" or "i") that the contract promises."""
-    value = answer.outputs.get(name)
-    if value is None or value.shape != shape:
-        raise ContractError(
-            f"Expected {name!r} of shape {shape} as the model spec promises, received "
-            f"{'nothing' if value is None else value.shape}. Export the model again."
-        )
-    if value.dtype.kind != kind:
-        raise ContractError(
-            f"Expected {name!r} of {_KINDS[kind]}, received dtype {value.dtype}. "
-            "Export the model again."
-        )
-    if kind == "f" and not np.isfinite(value).all():
-        raise ContractError(
-            f"The server's {name!r} is not finite everywhere. The model divides by zero or "
-            "overflows on this scan; check its intensity units with `vcam-client info`."
-        )
-    return value
 
 
 def _index_of(label: str, spec: ModelSpec) -> int:
