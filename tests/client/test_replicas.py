@@ -17,6 +17,8 @@ from vcam_client.errors import (
     ContractError,
     InputError,
     ModelNotFoundError,
+    ServerBusyError,
+    ServerUnavailableError,
 )
 
 
@@ -113,6 +115,31 @@ def test_calls_go_round_the_replicas_and_past_a_dead_one(kind: str) -> None:
     assert len(found) == 12
     assert sum(asked) == 13  # and one for the spec
     assert min(asked) >= 4
+
+
+def test_a_replica_that_is_down_is_left_out_until_it_answers_or_time_has_passed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = 100.0
+    monkeypatch.setattr("vcam_client._replicas.time.monotonic", lambda: clock)
+    replicas = Replicas(["a", "b", "c"])
+    gone = ServerUnavailableError("gone")
+
+    def turns() -> list[str]:
+        return [replicas.next() for _ in range(6)]
+
+    assert turns() == ["a", "b", "c"] * 2
+    replicas.failed("b", gone)
+    assert turns() == ["a", "c"] * 3
+    replicas.failed("c", ServerBusyError("busy"))  # it is there
+    assert turns() == ["a", "c"] * 3
+    clock += 11
+    assert sorted(turns()) == ["a", "a", "b", "b", "c", "c"]
+    for name in "abc":
+        replicas.failed(name, gone)
+    assert sorted(turns()) == ["a", "a", "b", "b", "c", "c"]  # any is better than none
+    replicas.answered("b")
+    assert turns() == ["b"] * 6
 
 
 @pytest.mark.parametrize("kind", ["grpc", "aio"])

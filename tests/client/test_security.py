@@ -185,7 +185,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
 
 def test_what_is_sent_to_this_machine_passes_no_proxy(kind: str, proxy: socket.socket) -> None:
     with serving(kind, None) as server:
-        assert spec_version(kind, server, token=TOKEN) == 1
+        assert spec_version(kind, server, token=TOKEN, timeout=2) == 1
     with pytest.raises(TimeoutError):
         proxy.accept()
 
