@@ -33,7 +33,6 @@ class Patience:
         self._stop = stop
         self._lock = threading.Lock()
         self._since: float | None = None
-        self._errors = 0
 
     @property
     def note(self) -> str:
@@ -46,7 +45,7 @@ class Patience:
     def answered(self) -> None:
         """A call came through."""
         with self._lock:
-            self._since, self._errors = None, 0
+            self._since = None
 
     def wait(self, error: VcamError, attempt: int) -> bool:
         """Pauses before the same scan is tried again; False where the run should stop.
@@ -56,7 +55,6 @@ class Patience:
             attempt: of this scan, from 0.
         """
         with self._lock:
-            self._errors += 1
             if self._since is None:
                 self._since = time.monotonic()
             waited = time.monotonic() - self._since
