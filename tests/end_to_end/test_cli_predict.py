@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from client.dicom_files import write_series
+from PIL import Image
 
 from vcam_client._cli import main
 
@@ -115,6 +116,16 @@ def test_a_folder_of_series_asks_for_a_choice(run: Runner) -> None:
     rows = [json.loads(line) for line in Path("results/results.jsonl").read_text().splitlines()]
     assert len(rows) == 2
     assert {row["status"] for row in rows} == {"done"}
+
+
+def test_a_folder_of_slices_with_a_spacing_is_one_scan(run: Runner) -> None:
+    Path("slices").mkdir()
+    for n in range(4):
+        pixels = np.full((9, 8), 40 * n, np.uint8)
+        Image.fromarray(pixels).save(f"slices/slice{n}.png")
+    done = run("slices", "--model", "mr", "--spacing", 1.5)
+    assert done.exit_code == 0, done.output
+    assert nib.load("slices_heatmap.nii.gz").shape == (8, 9, 4)
 
 
 def test_a_list_on_standard_input_and_patterns(run: Runner) -> None:

@@ -91,7 +91,9 @@ def _several(scans: tuple[str, ...], reading: dict[str, Any], out: Path | None) 
     from vcam_client.errors import InconsistentSeriesError, InputError
 
     one = len(scans) == 1 and Path(scans[0]).exists()
-    if one and (Path(scans[0]).is_file() or reading["series"] is not None):
+    # a series, or a folder of slices whose spacing is told: one scan
+    told = reading["series"] is not None or (reading["spacing"] is not None and out is None)
+    if one and (told or Path(scans[0]).is_file()):
         return None
     try:
         found = find_scans(scans)
