@@ -17,6 +17,8 @@ from vcam_client.errors import InputError, ScanNotFoundError
 
 VOXELS = np.random.default_rng(0).integers(-1000, 400, (6, 5, 4)).astype(np.int16)
 
+LINK = "link, not followed; list them for -: find -L FOLDER -type f"
+
 
 def write_nifti(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +135,7 @@ def test_links_are_not_followed_and_results_of_earlier_runs_left_out(tmp_path: P
     (tmp_path / "results.csv").write_text("key\n")
     found = find_scans([tmp_path])
     assert [item.key for item in found] == ["scan.nii.gz"]
-    assert found.left_out == {"link, not followed": 1, "result of an earlier run": 6}
+    assert found.left_out == {LINK: 1, "result of an earlier run": 6}
 
 
 def test_a_damaged_file_is_a_scan_that_fails_and_nothing_is_an_error(tmp_path: Path) -> None:

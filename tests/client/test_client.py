@@ -14,6 +14,7 @@ from vcam_client.errors import (
     ContractError,
     DeadlineExceededError,
     IncompatibleScanError,
+    InputError,
     ModelNotFoundError,
     ServerError,
     ServerUnavailableError,
@@ -240,3 +241,19 @@ def test_padding_of_the_scan_is_not_sent_as_values(server: StandIn) -> None:
     volume = _wire.from_tensor(server.requests[-1].inputs["volume"], "volume")[0, ..., 0]
     assert (volume == SPEC.grid.padding_value).all(axis=(0, 2)).any()
     assert volume.min() >= -1000
+
+
+def test_maps_of_an_array_have_its_own_order(server: StandIn) -> None:
+    array = np.zeros((5, 7, 9), np.int16)  # slices, rows, columns
+    with Client(server.address) as client:
+        prediction = client.predict(array)
+        assert prediction.heatmap().shape == array.shape
+        # cell (1, 2, 3): the last slices, rows and columns
+        strongest = np.unravel_index(int(prediction.heatmap().argmax()), array.shape)
+        assert strongest[0] > 2
+        assert strongest[1] > 3
+        assert strongest[2] > 4
+        with pytest.raises(InputError, match="received list"):
+            client.predict([1, 2])  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="received a closed one"):
+        client.predict(array)

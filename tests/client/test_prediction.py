@@ -215,10 +215,14 @@ def test_the_slices_shown_are_those_of_the_strong_evidence_not_of_a_haze() -> No
 
 
 def test_volumes_without_anatomy_have_no_letters() -> None:
-    spec = dataclasses.replace(SPEC, grid=Grid(shape=(4, 6, 8), axes=()))
     from vcam_client._overlay import _views
 
-    assert {v.letters for v in _views(predict(impulse(1, 1, 1), spec))} == {("", "", "", "")}
+    spec = dataclasses.replace(SPEC, grid=Grid(shape=(4, 6, 8), axes=()))
+    soil = dataclasses.replace(SCAN, anatomical=False)
+    views = _views(predict(impulse(1, 1, 1), spec, soil))
+    assert {v.letters for v in views} == {("", "", "", "")}
+    # a scan of a patient keeps its directions, whatever the model makes of them
+    assert {v.letters for v in _views(predict(impulse(1, 1, 1), spec))} != {("", "", "", "")}
 
 
 def test_what_a_reader_should_know_is_said() -> None:

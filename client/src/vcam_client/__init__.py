@@ -62,6 +62,10 @@ _MODULE_OF = {
 }
 
 
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
+
+
 def __getattr__(name: str) -> Any:
     if name in _MODULE_OF:
         return getattr(importlib.import_module(f"vcam_client.{_MODULE_OF[name]}"), name)

@@ -155,6 +155,8 @@ def _grpc(text: str) -> str:
 def _rest(text: str) -> str:
     scheme, _, rest = text.partition("://")
     host, slash, path = rest.rstrip("/").partition("/")
+    path = path.partition("v1/models")[0].rstrip("/")  # the address of a model names its server
+    slash = slash if path else ""
     port = DEFAULT_REST_PORT if scheme.lower() == "http" else 443
     return f"{scheme.lower()}://{_with_port(host, port, text)}{slash}{path}"
 

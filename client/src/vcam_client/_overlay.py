@@ -89,7 +89,7 @@ def overlay_png(
     heights = [max(p.height for p in row) for row in zip(*pictures, strict=True)]
     lines = _lines(prediction, shown)
     legend = _legend_text(prediction, shown)
-    headline = f"{_short(prediction.label)}: {_value(prediction)}"
+    headline = f"{_short(prediction.label)}: {_value(prediction)}{_highest(prediction)}"
     about = (
         f"{_short(prediction.volume.name)} · {_short(prediction.spec.name)} "
         f"version {prediction.version}"
@@ -128,10 +128,13 @@ def overlay_png(
 def _views(prediction: Prediction, shown: Shown | None = None) -> list[View]:
     shown = shown or Shown()
     volume = prediction.volume
-    turned = Turned.of(volume, anatomical=bool(prediction.spec.grid.axes) and volume.anatomical)
+    turned = Turned.of(volume, anatomical=volume.anatomical)
     grey = turned.turn(volume.data)
     heat = turned.turn(prediction.stored_signed_map if shown.signed else prediction.stored_heatmap)
-    window = prediction.spec.intensity.window or grey_window(grey, volume.padding)
+    # Hounsfield units have a window of their own; other values are shown by what is there
+    known = prediction.spec.intensity.units == "HU"
+    window = prediction.spec.intensity.window if known else None
+    window = window or grey_window(grey, volume.padding)
     thin = [axis for axis in range(3) if grey.shape[axis] == 1]
     if thin:
         planes = [(thin[0], 0)]
@@ -217,6 +220,15 @@ def _with_truth(slices: list[int], mask: NDArray[np.bool_]) -> list[int]:
         return slices
     most = int(np.argmax([np.count_nonzero(plane) for plane in mask]))
     return sorted([*slices, most])
+
+
+def _highest(prediction: Prediction) -> str:
+    """The class with the highest score, where classes exclude each other and it is another."""
+    percent, best = prediction.percentages, int(np.argmax(prediction.scores))
+    if percent is None or not prediction.spec.exclusive or best == prediction.class_index:
+        return ""
+    label = prediction.spec.labels[best]
+    return f"  (highest: {_short(label)} {percent[label]:.2f} %)"
 
 
 def _pictures(view: View, panel: int) -> list[Image.Image]:

@@ -54,6 +54,12 @@ def refused(
             "$VCAM_TOKEN or --token-file."
         )
     if code == "NOT_FOUND" or "servable version label" in text:
+        if target.version is not None or target.label:
+            return ModelNotFoundError(
+                f"The server at {address} serves no model {target} ({details}). "
+                f"`vcam-client status --model {target.model}` shows which versions are there; "
+                "leave the version out for the newest, or name another model with --model NAME."
+            )
         return ModelNotFoundError(
             f"The server at {address} serves no model {target} ({details}). Name one of "
             "its models with --model NAME, as its log and models folder tell them; a folder of "
@@ -101,6 +107,12 @@ def _unreachable(address: str, details: str) -> VcamError:
         return ServerUnavailableError(
             f"What answers at {address} does not speak gRPC. Is that the REST port? Give the "
             f"gRPC port ({DEFAULT_PORT} by default), or http://{address} for REST."
+        )
+    if address.startswith("http") and ("badstatusline" in text or not details.isprintable()):
+        bare = address.split("://")[-1]
+        return ServerUnavailableError(
+            f"What answers at {address} does not speak HTTP. Is that the gRPC port? Give the REST "
+            f"port ({DEFAULT_REST_PORT} by default), or {bare} for gRPC."
         )
     return ServerUnavailableError(
         f"No model server answers at {address} ({details}). Start one with "

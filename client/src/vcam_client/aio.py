@@ -30,7 +30,7 @@ from vcam_client._retry import Retries
 from vcam_client._steps import Context, Done, Question, ServedSpec, Steps
 from vcam_client._tls import Tls
 from vcam_client.client import Scan, read_scan
-from vcam_client.errors import VcamError
+from vcam_client.errors import InputError, VcamError
 from vcam_client.prediction import Prediction
 
 _Result = TypeVar("_Result")
@@ -75,6 +75,7 @@ class AsyncClient:
             retries=retries,
         )
         self._made: Replicas[AsyncTransport] | None = None
+        self._closed = False
         self._context = Context(filters_outputs=not self.connection.rest)
 
     @property
@@ -122,7 +123,8 @@ class AsyncClient:
             model, version, label: as for `spec`.
             target: class to explain; by default what the spec says.
             method: CAM method, a signature of the model; by default the model's.
-            series, volume_index, spacing, strict: as for `read_volume`, where `scan` is a path.
+            series, volume_index, strict: as for `read_volume`, where `scan` is a path.
+            spacing: as for `read_volume`, for a path or an array.
 
         Raises:
             InputError: the scan can't be read, or not by this model.
@@ -207,6 +209,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Closes all connections."""
+        self._closed = True
         made, self._made = self._made, None
         for transport in made.transports if made is not None else ():
             await transport.close()
@@ -244,6 +247,8 @@ class AsyncClient:
             return error
 
     async def _tried(self, ask: Callable[[AsyncTransport, float], Awaitable[_Result]]) -> _Result:
+        if self._closed:
+            raise InputError("Expected an open client, received a closed one. Make a new one.")
         replicas = self._replicas
         attempts = replicas.attempts(self.connection.retries, self.connection.timeout)
         while True:

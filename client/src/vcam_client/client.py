@@ -29,7 +29,7 @@ from vcam_client._replicas import Replicas
 from vcam_client._retry import Retries
 from vcam_client._steps import Context, Done, Question, ServedSpec, Steps
 from vcam_client._tls import Tls
-from vcam_client.errors import VcamError
+from vcam_client.errors import InputError, VcamError
 from vcam_client.prediction import Prediction
 from vcam_client.reading import as_volume
 from vcam_client.volume import Volume
@@ -79,6 +79,7 @@ class Client:
             retries=retries,
         )
         self._replicas = Replicas(_transports(self.connection))
+        self._closed = False
         self._context = Context(filters_outputs=not self.connection.rest)
 
     @property
@@ -126,7 +127,8 @@ class Client:
             model, version, label: as for `spec`.
             target: class to explain; by default what the spec says.
             method: CAM method, a signature of the model; by default the model's.
-            series, volume_index, spacing, strict: as for `read_volume`, where `scan` is a path.
+            series, volume_index, strict: as for `read_volume`, where `scan` is a path.
+            spacing: as for `read_volume`, for a path or an array.
 
         Raises:
             InputError: the scan can't be read, or not by this model.
@@ -205,6 +207,7 @@ class Client:
 
     def close(self) -> None:
         """Closes all connections."""
+        self._closed = True
         for transport in self._replicas.transports:
             transport.close()
 
@@ -233,6 +236,8 @@ class Client:
             return error
 
     def _tried(self, ask: Callable[[Transport, float], _Result]) -> _Result:
+        if self._closed:
+            raise InputError("Expected an open client, received a closed one. Make a new one.")
         replicas = self._replicas
         attempts = replicas.attempts(self.connection.retries, self.connection.timeout)
         while True:

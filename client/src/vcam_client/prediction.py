@@ -252,8 +252,9 @@ class Prediction:
         )
 
     def mm3(self, voxels: int) -> float | None:
-        """Volume of so many voxels; None for a picture or where the spacing is unknown."""
-        measured = self.volume.spacing_known and not self.volume.is_picture
+        """Volume of so many voxels; None for pictures, radiographs and an unknown spacing."""
+        flat = self.volume.is_picture or self.volume.is_projection
+        measured = self.volume.spacing_known and not flat
         return voxels * self.volume.voxel_mm3 if measured else None
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Reads a scan, whatever it is stored as."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -89,7 +88,8 @@ def as_volume(
 
     Args:
         scan: a path for `read_volume`, a volume, or an array [slices, rows, columns], or
-            [rows, columns] of an image, axes as in a TIFF stack.
+            [rows, columns] of one image, which becomes a single slice. Maps come back in
+            the array's own order of axes.
         series, volume_index, strict: see `ReadOptions`; for paths.
         spacing: see `ReadOptions`; for paths and arrays. An array without has an unknown one.
 
@@ -101,21 +101,34 @@ def as_volume(
         if spacing is not None or series is not None or volume_index is not None:
             raise InputError("Expected reading options with a path only, received a volume.")
         return scan
+    if not isinstance(scan, np.ndarray | str | Path):
+        raise InputError(
+            f"Expected a path, a Volume or a NumPy array as a scan, received {type(scan).__name__}."
+        )
     if not isinstance(scan, np.ndarray):
         return read_volume(
             scan, series=series, volume_index=volume_index, spacing=spacing, strict=strict
         )
-    from vcam_client import _laboratory
-
-    known = _spacing(spacing)
-    if scan.ndim == 2:
-        return _laboratory.picture(scan, known, "array")
-    if scan.ndim != 3:
+    if scan.ndim not in (2, 3):
         raise InputError(
             f"Expected an array [slices, rows, columns] or [rows, columns], received {scan.shape}."
         )
-    volume = _laboratory.stack(scan, known or (1.0, 1.0, 1.0), "array")
-    return dataclasses.replace(volume, spacing_known=known is not None)
+    known = _spacing(spacing)
+    columns, rows, slices = known or (1.0, 1.0, 1.0)
+    # slices run to S (those of one image to P), rows to P (to I), columns to L
+    affine = np.diag([0.0, 0.0, 0.0, 1.0])
+    affine[0, 2] = -columns
+    if scan.ndim == 3:
+        affine[2, 0], affine[1, 1] = slices, -rows
+    else:
+        affine[1, 0], affine[2, 1] = -slices, -rows
+    return Volume(
+        data=scan if scan.ndim == 3 else scan[None],
+        affine=affine,
+        name="array",
+        spacing_known=known is not None,
+        anatomical=False,
+    )
 
 
 def read_options(

@@ -35,6 +35,8 @@ class Volume:
             millimetres.
         anatomical: False where nothing says how the axes lie in a patient (laboratory
             files, pictures, DICOM without positions): directions are then a convention.
+        is_projection: whether it is a radiograph: its one slice has no thickness, so that
+            nothing reports a volume.
         is_picture: whether it came from a picture (PNG, JPEG, …), so that its heatmap is
             written as a picture, too.
         nifti_header: the geometry of the NIfTI file it was read from, so that
@@ -44,7 +46,7 @@ class Volume:
         InputError: the array is not 3-D and real, or the affine is not regular.
     """
 
-    data: NDArray[Any]
+    data: NDArray[Any] = field(repr=False)
     affine: NDArray[np.float64]
     units: str = ""
     modality: str = ""
@@ -53,6 +55,7 @@ class Volume:
     warnings: tuple[str, ...] = ()
     spacing_known: bool = True
     anatomical: bool = True
+    is_projection: bool = False
     is_picture: bool = False
     nifti_header: Any = field(default=None, repr=False)
 

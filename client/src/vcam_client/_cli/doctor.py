@@ -23,7 +23,8 @@ def doctor(context: click.Context, /, **options: Any) -> None:
 
     file = settings_file()
     source = context.get_parameter_source("server")
-    came_from = source.name.lower().replace("_", " ") if source else "default"
+    words = {"COMMANDLINE": "--server", "ENVIRONMENT": "$VCAM_SERVER", "DEFAULT_MAP": "settings"}
+    came_from = words.get(source.name, "default") if source else "default"
     click.echo(f"settings    {file}{'' if file.is_file() else ' (not there)'}")
     click.echo(f"server      {options['server']} (from {came_from})")
     model = which_model(options)

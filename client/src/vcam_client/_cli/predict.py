@@ -12,7 +12,7 @@ from vcam_client._cli.connecting import connection_options, model_options, open_
 from vcam_client._cli.reading import reading_options, take_reading
 
 if TYPE_CHECKING:
-    from vcam_client.batch import FoundScans
+    from vcam_client.batch import FoundScans, Shard
     from vcam_client.prediction import Prediction
     from vcam_client.results import Choices, WrittenFiles
 
@@ -70,19 +70,30 @@ def predict(
     """
     model, reading = which_model(options), take_reading(options)
     choices = take_choices(options)
+    part = _shard(shard)
     several = _several(scans, reading, out)
+    if several is not None and choices.truth is not None:
+        raise click.UsageError("--truth compares one scan with its mask; name one scan.")
     with open_client(options) as client:
         if several is None and dry_run:
             _show_preview(client, scans[0], model, reading)
         elif several is None:
             _one(client, scans[0], out or Path(), model, choices, reading, as_json, verbose)
         elif dry_run:
-            click.echo("\n".join(item.key for item in several))
+            chosen = part.of(several) if part else several
+            click.echo("\n".join(item.key for item in chosen))
             _left_out(several)
         else:
             assert out is not None
-            more = {"shard": shard, "workers": workers, "again": again}
+            more = {"shard": part, "workers": workers, "again": again}
             sys.exit(_many(client, several, out, model, choices, reading, more))
+
+
+def _shard(text: str | None) -> "Shard | None":
+    """The part of the scans to take: the one that is named, else that of a Kubernetes job."""
+    from vcam_client.batch import Shard
+
+    return Shard.parse(text) if text else Shard.from_environment()
 
 
 def _several(scans: tuple[str, ...], reading: dict[str, Any], out: Path | None) -> Any:
@@ -147,19 +158,23 @@ def _one(
         click.echo(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
     else:
         click.echo(describe_predictions(predictions, choices))
-        _show_files(files)
+        _show_files(files, predictions)
     if verbose:
         _show_work(client, predictions)
 
 
-def _show_files(files: "WrittenFiles") -> None:
+def _show_files(files: "WrittenFiles", predictions: "list[Prediction]") -> None:
+    """Paths, with a note at the picture and the map of the highest score."""
     click.echo("\nWrote")
+    highest = max(range(len(predictions)), key=lambda n: predictions[n].scores[n])
+    best = highest if len(predictions) > 1 else 0
     notes = {
-        **dict.fromkeys(files.overlays[:1], "look at this first"),
-        **dict.fromkeys(files.heatmaps[:1], "heatmap on the scan's own grid"),
+        **dict.fromkeys(files.overlays[best : best + 1], "look at this first"),
+        **dict.fromkeys(files.heatmaps[best : best + 1], "heatmap on the scan's own grid"),
     }
+    width = max(len(str(path)) for path in files.paths)
     for path in files.paths:
-        click.echo(f"  {path}  {notes.get(path, '')}".rstrip())
+        click.echo(f"  {path!s:<{width}}  {notes.get(path, '')}".rstrip())
 
 
 def _show_work(client: Any, predictions: "list[Prediction]") -> None:
@@ -193,11 +208,10 @@ def _many(
     reading: dict[str, Any],
     more: dict[str, Any],
 ) -> int:
-    from vcam_client.batch import ProgressPrinter, Shard, run_batch
+    from vcam_client.batch import ProgressPrinter, run_batch
     from vcam_client.reading import read_options
 
     _left_out(found)
-    shard = Shard.parse(more["shard"]) if more["shard"] else Shard.from_environment()
     summary = run_batch(
         client,
         found,
@@ -207,7 +221,7 @@ def _many(
         version_label=model["label"],
         choices=choices,
         reading=read_options(**reading),
-        shard=shard,
+        shard=more["shard"],
         workers=more["workers"],
         again=more["again"],
         on_progress=ProgressPrinter(sys.stderr),

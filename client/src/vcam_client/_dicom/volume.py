@@ -132,6 +132,7 @@ def read_series(series: Series, path: Path, options: ReadOptions) -> Volume:
         warnings=tuple(warnings),
         spacing_known=ordered.spacing_known,
         anatomical=not first.instance.unplaced,
+        is_projection=first.instance.radiograph,
     )
 
 

@@ -22,6 +22,8 @@ STANDARD_INPUT = "-"
 _PAIR = (".img", ".img.gz")
 _HEADERS = (".hdr", ".hdr.gz")
 
+_LINK = "link, not followed; list them for -: find -L FOLDER -type f"
+
 
 def find_scans(arguments: Sequence[str | Path]) -> FoundScans:
     """The scans that arguments name, in the order of their keys.
@@ -130,7 +132,7 @@ class _Search:
             for name in list(folders):
                 if name.startswith(".") or (here / name).is_symlink():
                     hidden = name.startswith(".")
-                    self.left_out["hidden folder" if hidden else "link, not followed"] += 1
+                    self.left_out["hidden folder" if hidden else _LINK] += 1
                     folders.remove(name)
             folders.sort()
             own = own_results(here, names)
@@ -181,7 +183,7 @@ def _unfit(path: Path) -> str:
         return "hidden file"
     mode = path.lstat().st_mode
     if stat.S_ISLNK(mode):
-        return "link, not followed"
+        return _LINK
     if not stat.S_ISREG(mode):
         return "no regular file"
     return "" if path.stat().st_size else "empty file"
