@@ -1,7 +1,8 @@
 """Colours of maps over grey slices: weak evidence lets the slice through.
 
 The heatmap runs from purple to light yellow, growing in lightness. Signed maps are orange
-for a class and blue against it, which people who don't tell red from green do tell apart.
+for a class and blue against it, which people who don't tell red from green do tell apart;
+the strongest is the most saturated, on bright tissue as well.
 """
 
 from typing import Any
@@ -21,12 +22,12 @@ _HEAT: _Ramp = (
     (1, (255, 250, 140)),
 )
 _SIGNED: _Ramp = (
-    (-1, (175, 230, 255)),
-    (-0.5, (45, 130, 235)),
-    (0, (10, 20, 60)),
-    (0.001, (60, 25, 0)),
-    (0.5, (240, 120, 15)),
-    (1, (255, 230, 160)),
+    (-1, (0, 95, 255)),
+    (-0.5, (85, 165, 255)),
+    (0, (200, 225, 255)),
+    (0.001, (255, 230, 200)),
+    (0.5, (255, 165, 70)),
+    (1, (255, 85, 0)),
 )
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vcam_client import errors
 from vcam_client._options import ReadOptions
 from vcam_client._result_names import safe_labels
 from vcam_client.batch import _record
@@ -127,6 +128,14 @@ def _require_apart(items: Sequence[ScanItem], labels: Sequence[str]) -> None:
         )
 
 
+_OF_THE_SCAN = frozenset(
+    kind.__name__
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, errors.InputError)
+)
+"""Names of errors that come again until the scan itself is mended."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Task:
     """What is done with each scan."""
@@ -181,6 +190,7 @@ class _Run:
     on_progress: Callable[[Progress], None] | None
     done: int = 0
     failed: int = 0
+    unfit: int = 0
     stopped_by: VcamError | None = None
     started: float = field(default_factory=time.monotonic)
 
@@ -202,6 +212,7 @@ class _Run:
         return BatchSummary(
             done=self.done,
             failed=self.failed,
+            unfit=self.unfit,
             skipped=self.total - len(self.todo),
             left=len(self.todo) - self.done - self.failed,
             seconds=time.monotonic() - self.started,
@@ -237,6 +248,7 @@ class _Run:
             self.done += 1
         else:
             self.failed += 1
+            self.unfit += record["error"]["type"] in _OF_THE_SCAN
 
     def _say(
         self, record: dict[str, Any] | None = None, *, note: str = "", finished: bool = False

@@ -16,6 +16,7 @@ class BatchSummary:
 
     Attributes:
         done, failed: scans that this run finished, and that it could not.
+        unfit: those of `failed` that fail again until the scan itself is mended.
         skipped: scans that an earlier run had finished.
         left: scans that it did not come to.
         seconds: wall time.
@@ -31,6 +32,7 @@ class BatchSummary:
     seconds: float
     log: Path
     table: Path
+    unfit: int = 0
     stopped_by: VcamError | None = None
     signal: int | None = None
 
@@ -62,6 +64,8 @@ class BatchSummary:
             lines.append(f"Stopped early: {self.stopped_by}")
         if self.signal is not None:
             lines.append(f"Stopped by {signal.Signals(self.signal).name}.")
-        if self.failed or self.left:
+        if self.unfit:
+            lines.append("A scan that can't be read or used fails again until it is mended.")
+        if self.failed > self.unfit or self.left:
             lines.append("Give the same command again for those that are missing.")
         return "\n".join(lines)
