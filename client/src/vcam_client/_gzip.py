@@ -88,12 +88,16 @@ def _in_one_go(path: Path, end: int) -> NDArray[np.uint8] | None:
 
     if end >= _LENGTH_MODULUS:
         return None
-    packed = path.read_bytes()
-    if int.from_bytes(packed[-_LENGTH_BYTES:], "little") != end:
+    # NumPy's large arrays come in huge pages, which bytes do not: less to page in
+    packed = np.empty(path.stat().st_size, np.uint8)
+    with path.open("rb", buffering=0) as stream:
+        if _fill(stream, packed, path) < packed.size:
+            return None
+    if int.from_bytes(packed[-_LENGTH_BYTES:].tobytes(), "little") != end:
         return None
     buffer = np.empty(end, np.uint8)
     try:
-        decoded = imagecodecs.gzip_decode(packed, out=buffer.data)
+        decoded = imagecodecs.gzip_decode(cast(bytes, packed.data), out=buffer.data)
     except (imagecodecs.DeflateError, ValueError):
         return None  # the careful way says what is wrong
     return buffer if len(decoded) == end else None
