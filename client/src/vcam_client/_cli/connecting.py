@@ -11,6 +11,19 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
+CONNECTION = (
+    "server",
+    "timeout",
+    "retries",
+    "tls",
+    "ca",
+    "cert",
+    "key",
+    "token_file",
+    "metadata",
+)
+"""Names of the values of `connection_options`; the settings file knows them, too."""
+
 
 def connection_options(command: Callable[..., None]) -> Callable[..., None]:
     """Which server, and how it is reached."""
@@ -134,20 +147,7 @@ def open_client(options: dict[str, Any]) -> "Client":
     from vcam_client.client import Client
     from vcam_client.errors import InputError
 
-    taken = {
-        name: options.pop(name)
-        for name in (
-            "server",
-            "timeout",
-            "retries",
-            "tls",
-            "ca",
-            "cert",
-            "key",
-            "token_file",
-            "metadata",
-        )
-    }
+    taken = {name: options.pop(name) for name in CONNECTION}
     files = {"ca": taken["ca"], "certificate": taken["cert"], "key": taken["key"]}
     tls: Tls | bool = Tls(**files) if any(files.values()) else bool(taken["tls"])
     token = os.environ.get("VCAM_TOKEN") or None

@@ -6,21 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vcam_client._cli.connecting import CONNECTION
+
 FILE_VARIABLE = "VCAM_CONFIG"
 """Environment variable with the configuration file's path."""
 
-_KEYS = (
-    "server",
-    "model",
-    "timeout",
-    "retries",
-    "tls",
-    "ca",
-    "cert",
-    "key",
-    "token_file",
-    "metadata",
-)
+_KEYS = ("model", *CONNECTION)
 
 
 def settings_file() -> Path:
