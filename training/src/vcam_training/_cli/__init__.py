@@ -1,0 +1,27 @@
+"""`vcam-train`: a module for each command; heavy imports are inside the commands."""
+
+import sys
+
+import click
+
+from vcam_client.errors import VcamError
+from vcam_training._cli.export import export
+from vcam_training._cli.run import run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Trains vcam models and exports them as SavedModels that serve their own maps."""
+
+
+for command in (run, export):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Runs the command line; an error of vcam becomes one message and exit code 1."""
+    try:
+        cli()
+    except VcamError as error:
+        click.echo(f"vcam-train: {error}", err=True)
+        sys.exit(1)

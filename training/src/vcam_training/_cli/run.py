@@ -1,0 +1,43 @@
+"""`vcam-train run`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from vcam_training._cli.quietly import quietly
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells use it."""
+
+
+@click.command()
+@click.argument("config")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder [build/runs/CONFIG].")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Folder of the data sets [build/data]."
+)
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one value; repeatable."
+)
+@click.option("--tiny", is_flag=True, help="Seconds instead of minutes; learns nothing.")
+def run(
+    config: str, out: Path | None, data: Path | None, settings: Sequence[str], tiny: bool
+) -> None:
+    """Train CONFIG: solids, ct_phantom, or a Python file.
+
+    An interrupted run resumes; a finished one is left as it is.
+    """
+    quietly()
+    from vcam_training import train
+    from vcam_training.config import load, override
+
+    chosen = override(load(config, tiny=tiny), settings)
+    folder = out or Path("build/runs") / (chosen.name + ("-tiny" if tiny else ""))
+    try:
+        train.run(chosen, folder, data_folder=data or train.DATA_FOLDER, report=click.echo)
+    except KeyboardInterrupt:
+        click.echo(f"\nInterrupted. The same command resumes the run in {folder}.", err=True)
+        sys.exit(INTERRUPTED)
+    click.echo(f"Next: vcam-train export {folder}")
