@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from vcam_client import _bands
+from vcam_client.evidence import Finding, finding
 from vcam_client.grid import Placement
 from vcam_client.spec import CamLayer
 
@@ -22,22 +23,29 @@ class CamMap:
         layer: their geometry on the model's grid, three axes.
         placement: how the scan lies on that grid.
         nothing: magnitude up to which a cell is no evidence.
+        contrast: whether the model saw anything but one value.
     """
 
     cells: NDArray[np.float32]
     layer: CamLayer
     placement: Placement
     nothing: float
+    contrast: bool = True
+
+    @property
+    def finding(self) -> Finding:
+        """Whether the map is evidence for the class, else why not."""
+        return finding(self.cells, self.nothing, contrast=self.contrast)
 
     @property
     def speaks_for(self) -> bool:
         """Whether the largest cell is evidence."""
-        return float(self.cells.max()) > self.nothing
+        return self.finding is Finding.EVIDENCE
 
     @property
     def speaks_against(self) -> bool:
         """Whether the smallest cell is, by the same measure."""
-        return -float(self.cells.min()) > self.nothing
+        return finding(-self.cells, self.nothing, contrast=self.contrast) is Finding.EVIDENCE
 
     @property
     def positive(self) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vcam_client._calls import Answer, Call, Inputs, Steps, Target, Traffic
 from vcam_client.errors import ContractError, ModelNotFoundError
+from vcam_client.explanation import Explanation
 from vcam_client.scores import aggregate, default_class
 from vcam_client.spec import ModelSpec, SliceAggregation
 
@@ -76,12 +77,17 @@ def together(rows: NDArray[Any], spec: ModelSpec) -> NDArray[np.float64]:
 
 
 def explain_one(
-    tensor: NDArray[Any], target: Target, spec: ModelSpec, method: str | None, wanted: int | None
+    tensor: NDArray[Any],
+    target: Target,
+    spec: ModelSpec,
+    explanation: Explanation,
+    wanted: int | None,
 ) -> Steps[Explained]:
     """One class of one sample, in one call."""
     (batch,) = batches(tensor, spec)
     inputs: dict[str, NDArray[Any]] = {"volume": batch}
-    signature = method or ("serving_default" if wanted is None else "gradcam")
+    default = wanted is None and explanation == spec.default_explanation
+    signature = "serving_default" if default else explanation.signature
     if signature != "serving_default":
         inputs["class_index"] = np.array([-1 if wanted is None else wanted], np.int32)
     wanted_outputs = ("scores", "cam", "class_index")
@@ -90,7 +96,7 @@ def explain_one(
     )
     classes = len(spec.labels)
     scores = checked(answer, "scores", (1, classes))
-    cam = checked(answer, "cam", (1, *spec.default_layer.cells))
+    cam = checked(answer, "cam", (1, *spec.layer(explanation.layer).cells))
     index = int(checked(answer, "class_index", (1,), kind="i")[0])
     expected = range(classes) if wanted is None else (wanted,)
     if index not in expected:
@@ -110,7 +116,7 @@ def explain_every_class(
     tensor: NDArray[Any],
     target: Target,
     spec: ModelSpec,
-    method: str | None,
+    explanation: Explanation,
     explained: Sequence[int] | None,
 ) -> Steps[Explained]:
     """Maps of the classes named, each sample with all of its maps.
@@ -119,7 +125,7 @@ def explain_every_class(
     """
     rows, maps, traffic = [], [], Traffic()
     for batch in batches(tensor, spec):
-        scores, cams, bytes_moved = yield from _all_maps(batch, target, spec, method)
+        scores, cams, bytes_moved = yield from _all_maps(batch, target, spec, explanation)
         rows.append(scores)
         maps.append(cams)
         traffic += bytes_moved
@@ -135,15 +141,15 @@ def explain_every_class(
 
 
 def _all_maps(
-    batch: NDArray[Any], target: Target, spec: ModelSpec, method: str | None
+    batch: NDArray[Any], target: Target, spec: ModelSpec, explanation: Explanation
 ) -> Steps[tuple[NDArray[Any], NDArray[Any], Traffic]]:
     """Scores [B, K] and maps [B, K, *cells] of a batch."""
-    classes, cells = len(spec.labels), spec.default_layer.cells
-    if method is None:
+    classes, cells = len(spec.labels), spec.layer(explanation.layer).cells
+    if explanation == spec.default_explanation:
         answer = yield from asked(
             Call(
                 target=target,
-                signature="gradcam_all",
+                signature=f"{explanation.signature}_all",
                 inputs={"volume": batch},
                 outputs=("scores", "cam"),
             )
@@ -157,7 +163,12 @@ def _all_maps(
     for index in range(classes):
         inputs: Inputs = {"volume": batch, "class_index": np.full(len(batch), index, np.int32)}
         answer = yield from asked(
-            Call(target=target, signature=method, inputs=inputs, outputs=("scores", "cam"))
+            Call(
+                target=target,
+                signature=explanation.signature,
+                inputs=inputs,
+                outputs=("scores", "cam"),
+            )
         )
         scores = checked(answer, "scores", (len(batch), classes))
         maps.append(checked(answer, "cam", (len(batch), *cells)))

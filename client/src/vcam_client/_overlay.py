@@ -279,7 +279,7 @@ def _legend_text(prediction: Prediction, shown: Shown) -> str:
         return f"orange {up}, blue {down}; relative to the strongest cell of either"
     if not prediction.has_evidence:
         return prediction.no_evidence
-    reference = prediction.spec.default_layer.reference_maximum
+    reference = prediction.explanation.reference_maximum
     strength = float(prediction.cam.max()) / reference if reference else None
     typical = "" if strength is None else f", {strength:.0%} of a typical true positive's"
     return f"evidence for {label}, relative to its strongest cell{typical}"

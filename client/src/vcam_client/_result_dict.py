@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vcam_client._result_names import Names
-from vcam_client.evidence import EVIDENCE_LEVEL, NO_EVIDENCE_SHARE
+from vcam_client.evidence import EVIDENCE_LEVEL
 from vcam_client.prediction import Prediction
 from vcam_client.regions import Region, Regions
 from vcam_client.truth import Truth
@@ -39,10 +39,11 @@ def result_dict(
         "model": first.model,
         "model_version": first.version,
         "model_spec_name": spec.name,
-        "method": first.method,
+        "method": first.explanation.method,
         "scores": first.scores_by_label,
         "percentages": first.percentages,
         "unit": spec.unit or None,
+        "trust": spec.trust.summary if spec.trust else None,
         "explanations": [
             _explanation(prediction, choices, truth, own)
             for prediction, own in zip(predictions, names, strict=True)
@@ -79,11 +80,12 @@ def _evidence(prediction: Prediction) -> dict[str, Any]:
     found = evidence.found
     return {
         "found": found,
+        "finding": evidence.finding.value,
         "raw_maximum": evidence.raw_maximum,
         "raw_minimum": evidence.raw_minimum,
         "positive_fraction": evidence.positive_fraction,
         "reference_maximum": evidence.reference_maximum,
-        "no_evidence_up_to": NO_EVIDENCE_SHARE * max(evidence.reference_maximum or 0.0, 0.0),
+        "no_evidence_up_to": prediction.map.nothing,
         "strongest_cell_voxel_ijk": list(evidence.voxel) if found else None,
         "strongest_cell_world_ras_mm": list(evidence.world) if found and evidence.world else None,
         "share": evidence.share,

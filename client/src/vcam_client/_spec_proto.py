@@ -1,6 +1,7 @@
 """The model spec as a protobuf message, and back."""
 
 import enum
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from vcam_client._proto import model_spec_pb2 as pb
@@ -9,6 +10,7 @@ from vcam_client.spec import (
     Activation,
     CamLayer,
     ExplainDefault,
+    Explanation,
     Fit,
     Grid,
     Intensity,
@@ -17,6 +19,7 @@ from vcam_client.spec import (
     Provenance,
     Resampling,
     SliceAggregation,
+    Trust,
 )
 
 _E = TypeVar("_E", bound=enum.Enum)
@@ -58,7 +61,9 @@ def to_proto(spec: ModelSpec) -> Any:
         intensity=intensity,
         cam_layers=[pb.CamLayer(**vars(layer)) for layer in spec.cam_layers],
         provenance=pb.Provenance(**vars(spec.provenance)),
-        metrics=[pb.Metric(**vars(metric)) for metric in spec.metrics],
+        metrics=_metrics_proto(spec.metrics),
+        explanations=[pb.Explanation(**vars(one)) for one in spec.explanations],
+        trust=_trust_proto(spec.trust),
     )
 
 
@@ -124,18 +129,54 @@ def from_proto(message: Any) -> ModelSpec:
             library_versions=dict(message.provenance.library_versions),
             created_at=message.provenance.created_at,
         ),
-        metrics=tuple(
-            Metric(
-                name=metric.name,
-                value=metric.value,
-                lower=_optional(metric, "lower"),
-                upper=_optional(metric, "upper"),
-                count=_optional(metric, "count"),
-                split=metric.split,
-                chance=_optional(metric, "chance"),
+        metrics=_metrics(message.metrics),
+        explanations=tuple(
+            Explanation(
+                signature=one.signature,
+                method=one.method,
+                layer=one.layer,
+                reference_maximum=_optional(one, "reference_maximum"),
+                evidence_minimum=_optional(one, "evidence_minimum"),
+                threshold=_optional(one, "threshold"),
             )
-            for metric in message.metrics
+            for one in message.explanations
         ),
+        trust=_trust(message.trust) if message.HasField("trust") else None,
+    )
+
+
+def _metrics_proto(metrics: Iterable[Metric]) -> list[Any]:
+    return [pb.Metric(**vars(metric)) for metric in metrics]
+
+
+def _trust_proto(trust: Trust | None) -> Any:
+    if trust is None:
+        return None
+    return pb.Trust(**{**vars(trust), "figures": _metrics_proto(trust.figures)})
+
+
+def _trust(message: Any) -> Trust:
+    return Trust(
+        summary=message.summary,
+        signature=message.signature,
+        depends_on_weights=_optional(message, "depends_on_weights"),
+        figures=_metrics(message.figures),
+        measured_at=message.measured_at,
+    )
+
+
+def _metrics(messages: Iterable[Any]) -> tuple[Metric, ...]:
+    return tuple(
+        Metric(
+            name=metric.name,
+            value=metric.value,
+            lower=_optional(metric, "lower"),
+            upper=_optional(metric, "upper"),
+            count=_optional(metric, "count"),
+            split=metric.split,
+            chance=_optional(metric, "chance"),
+        )
+        for metric in messages
     )
 
 

@@ -6,7 +6,7 @@ blocking and the asynchronous client share it. An error of a call is thrown into
 
 import time
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic
 
 import numpy as np
@@ -29,6 +29,8 @@ from vcam_client.errors import (
     ModelNotFoundError,
     VcamError,
 )
+from vcam_client.evidence import has_contrast
+from vcam_client.explanation import Explanation
 from vcam_client.grid import Placement, place
 from vcam_client.prediction import Prediction
 from vcam_client.spec import ModelSpec
@@ -57,12 +59,14 @@ class Question:
     Attributes:
         label: the class to explain; None for what the spec says.
         all_classes: explain every class, in the order of the spec's labels.
-        method: signature of a CAM method; None for the model's default.
+        method: a CAM method, or a signature; None for the model's default.
+        layer: target layer; None for the first with that method.
     """
 
     label: str | None = None
     all_classes: bool = False
     method: str | None = None
+    layer: str | None = None
 
     def __post_init__(self) -> None:
         if self.label is not None and self.all_classes:
@@ -205,16 +209,17 @@ def _predict(
     placement, tensor = _prepared(volume, spec)
     prepared = time.perf_counter()
     pinned = target.pinned(served.version)
-    # each signature of a method returns a heatmap as well, so there one class is one call
-    maps_alone = context.filters_outputs or question.method is not None
+    explanation = _explanation(question, spec)
+    # other methods have no signature without a heatmap, so there one class is one call
+    maps_alone = context.filters_outputs or explanation != spec.default_explanation
     if is_stack(spec) or question.all_classes or not maps_alone:
         explained = None if wanted is None else [wanted]
         if question.all_classes:
             explained = list(range(len(spec.labels)))
-        every = explain_every_class(tensor, pinned, spec, question.method, explained)
+        every = explain_every_class(tensor, pinned, spec, explanation, explained)
         found = yield from every
     else:
-        found = yield from explain_one(tensor, pinned, spec, question.method, wanted)
+        found = yield from explain_one(tensor, pinned, spec, explanation, wanted)
     all_timings = {
         **timings,
         "prepare": prepared - clock,
@@ -226,7 +231,8 @@ def _predict(
             spec=spec,
             model=target.model,
             version=served.version,
-            method=question.method,
+            asked=explanation,
+            contrast=has_contrast(tensor, spec),
             scores=found.scores,
             class_index=index,
             cam=cam,
@@ -248,6 +254,14 @@ def _prepared(volume: Volume, spec: ModelSpec) -> tuple[Placement, NDArray[Any]]
     placement = place(volume, spec.grid, spec.slice_aggregation)
     dtype = spec.intensity.dtype
     return placement, placement.to_model(volume.data, dtype, padding=volume.padding)
+
+
+def _explanation(question: Question, spec: ModelSpec) -> Explanation:
+    if spec.explanations or question.method is None:
+        return spec.explanation(question.method, question.layer)
+    # a model that doesn't say what it offers: the method is a signature on its layer
+    found = spec.explanation(layer=question.layer)
+    return replace(found, signature=question.method, method=question.method, reference_maximum=None)
 
 
 def _index_of(label: str, spec: ModelSpec) -> int:

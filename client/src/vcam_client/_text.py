@@ -34,7 +34,8 @@ def describe_predictions(
     """
     first = predictions[0]
     volume, spec = first.volume, first.spec
-    method = f", method {first.method}" if first.method else ""
+    own = first.explanation == spec.default_explanation
+    method = "" if own else f", {first.explanation.method} on {first.layer.name}"
     lines = [
         f"{volume.name}: {_describe_grid(volume)}",
         f"{spec.name}, version {first.version} (served as {first.model!r}){method}",
@@ -52,7 +53,11 @@ def describe_predictions(
         lines += [f"  {name:<8} {text}".rstrip() for name, text in rows]
         if len(predictions) > 1:
             prediction.release()
-    remarks = [*first.remarks, *(truth.remarks if truth else ())]
+    remarks = [
+        *([spec.trust.summary] if spec.trust and own else ()),
+        *first.remarks,
+        *(truth.remarks if truth else ()),
+    ]
     return "\n".join([*lines, "", *remarks] if remarks else lines)
 
 

@@ -108,6 +108,7 @@ class AsyncClient:
         label: str | None = None,
         target: str | None = None,
         method: str | None = None,
+        layer: str | None = None,
         series: str | int | None = None,
         volume_index: int | None = None,
         spacing: float | Sequence[float] | None = None,
@@ -122,7 +123,8 @@ class AsyncClient:
             scan: see `Scan`.
             model, version, label: as for `spec`.
             target: class to explain; by default what the spec says.
-            method: CAM method, a signature of the model; by default the model's.
+            method: CAM method, or a signature of the model; by default the model's.
+            layer: target layer of the map; by default the first with that method.
             series, volume_index, strict: as for `read_volume`, where `scan` is a path.
             spacing: as for `read_volume`, for a path or an array.
 
@@ -134,7 +136,7 @@ class AsyncClient:
         volume, timings = await asyncio.to_thread(
             read_scan, scan, series, volume_index, spacing, strict
         )
-        question = Question(label=target, method=method)
+        question = Question(label=target, method=method, layer=layer)
         which = Target(model=model, version=version, label=label)
         (prediction,) = await self._run(
             _steps.predict(volume, which, question, self._context, timings)
@@ -149,6 +151,7 @@ class AsyncClient:
         version: int | None = None,
         label: str | None = None,
         method: str | None = None,
+        layer: str | None = None,
         series: str | int | None = None,
         volume_index: int | None = None,
         spacing: float | Sequence[float] | None = None,
@@ -161,7 +164,7 @@ class AsyncClient:
         volume, timings = await asyncio.to_thread(
             read_scan, scan, series, volume_index, spacing, strict
         )
-        question = Question(all_classes=True, method=method)
+        question = Question(all_classes=True, method=method, layer=layer)
         which = Target(model=model, version=version, label=label)
         return await self._run(_steps.predict(volume, which, question, self._context, timings))
 

@@ -112,6 +112,7 @@ class Client:
         label: str | None = None,
         target: str | None = None,
         method: str | None = None,
+        layer: str | None = None,
         series: str | int | None = None,
         volume_index: int | None = None,
         spacing: float | Sequence[float] | None = None,
@@ -126,7 +127,8 @@ class Client:
             scan: see `Scan`.
             model, version, label: as for `spec`.
             target: class to explain; by default what the spec says.
-            method: CAM method, a signature of the model; by default the model's.
+            method: CAM method, or a signature of the model; by default the model's.
+            layer: target layer of the map; by default the first with that method.
             series, volume_index, strict: as for `read_volume`, where `scan` is a path.
             spacing: as for `read_volume`, for a path or an array.
 
@@ -136,7 +138,7 @@ class Client:
             ContractError: the answer is not what the spec promises.
         """
         volume, timings = read_scan(scan, series, volume_index, spacing, strict)
-        question = Question(label=target, method=method)
+        question = Question(label=target, method=method, layer=layer)
         which = Target(model=model, version=version, label=label)
         (prediction,) = self._run(_steps.predict(volume, which, question, self._context, timings))
         return prediction
@@ -149,6 +151,7 @@ class Client:
         version: int | None = None,
         label: str | None = None,
         method: str | None = None,
+        layer: str | None = None,
         series: str | int | None = None,
         volume_index: int | None = None,
         spacing: float | Sequence[float] | None = None,
@@ -159,7 +162,7 @@ class Client:
         Arguments and errors are those of `predict`.
         """
         volume, timings = read_scan(scan, series, volume_index, spacing, strict)
-        question = Question(all_classes=True, method=method)
+        question = Question(all_classes=True, method=method, layer=layer)
         which = Target(model=model, version=version, label=label)
         return self._run(_steps.predict(volume, which, question, self._context, timings))
 

@@ -16,10 +16,12 @@ from vcam_client._remarks import remarks
 from vcam_client.evidence import (
     EVIDENCE_LEVEL,
     HEATMAP_STEP,
-    NO_EVIDENCE_SHARE,
     SIGNED_STEP,
     Evidence,
+    Finding,
+    nothing_up_to,
 )
+from vcam_client.explanation import Explanation
 from vcam_client.grid import Placement
 from vcam_client.regions import Regions, regions, stored_level
 from vcam_client.scores import percentages
@@ -49,7 +51,8 @@ class Prediction:
             2-D model come first.
         placement: how the scan lies on the model's grid.
         timings: seconds, by step.
-        method: CAM method asked for; None for the model's own.
+        asked: the explanation asked for; None for the model's own.
+        contrast: whether the model saw anything but one value.
         traffic: bytes of the calls on the wire.
         truth: a mask to compare with, where one was read for this scan.
     """
@@ -63,7 +66,8 @@ class Prediction:
     cam: NDArray[np.float32] = field(repr=False)
     placement: Placement = field(repr=False)
     timings: Mapping[str, float] = field(repr=False)
-    method: str | None = None
+    asked: Explanation | None = None
+    contrast: bool = True
     traffic: Traffic = field(default=Traffic(), repr=False)
     truth: Truth | None = field(default=None, repr=False)
     _measured: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
@@ -87,9 +91,14 @@ class Prediction:
         return dict(zip(self.spec.labels, rounded, strict=True))
 
     @property
+    def explanation(self) -> Explanation:
+        """Method, layer and typical values of `cam`."""
+        return self.asked or self.spec.default_explanation
+
+    @property
     def layer(self) -> CamLayer:
         """Geometry of `cam` on the model's grid, three axes."""
-        return self.placement.stacked_layer(self.spec.default_layer)
+        return self.placement.stacked_layer(self.spec.layer(self.explanation.layer))
 
     @property
     def has_evidence(self) -> bool:
@@ -104,12 +113,12 @@ class Prediction:
     @cached_property
     def map(self) -> CamMap:
         """`cam` with its geometry, and how large a cell must be to count."""
-        reference = self.spec.default_layer.reference_maximum or 0.0
         return CamMap(
             cells=self.cam,
             layer=self.layer,
             placement=self.placement,
-            nothing=NO_EVIDENCE_SHARE * max(reference, 0.0),
+            nothing=nothing_up_to(self.explanation),
+            contrast=self.contrast,
         )
 
     @cached_property
@@ -214,14 +223,23 @@ class Prediction:
         """Why the map counts as no evidence, in one sentence; "" where evidence is found."""
         if self.has_evidence:
             return ""
-        largest = float(self.cam.max())
-        reference = self.spec.default_layer.reference_maximum
-        if not reference or largest <= 0:
-            return f"No evidence for {self.label}: no cell of its map is above 0."
+        reasons = {
+            Finding.NO_CONTRAST: "all of the scan looks the same to the model",
+            Finding.NOTHING_POSITIVE: "no cell of its map is above 0",
+            Finding.FLAT: "all cells of its map are alike, so it points nowhere",
+            Finding.WEAK: self._weakness,
+        }
+        return f"No evidence for {self.label}: {reasons[self.map.finding]}."
+
+    @property
+    def _weakness(self) -> str:
+        strongest, nothing = "the strongest cell of its map is", self.map.nothing
+        largest, reference = float(self.cam.max()), self.explanation.reference_maximum
+        if not reference:
+            return f"{strongest} {largest:.3g} (up to {nothing:.3g} is none)"
         return (
-            f"No evidence for {self.label}: the strongest cell of its map is "
-            f"{largest / reference:.1%} of a typical true positive's "
-            f"(up to {NO_EVIDENCE_SHARE:.1%} is none)."
+            f"{strongest} {largest / reference:.1%} of a typical true positive's "
+            f"(up to {nothing / reference:.1%} is none)"
         )
 
     @property
@@ -239,11 +257,11 @@ class Prediction:
         strong = sum(int(np.count_nonzero(plane >= level)) for plane in self.stored_heatmap.T)
         volume = self.volume
         return Evidence(
-            found=self.has_evidence,
+            finding=self.map.finding,
             raw_maximum=float(self.cam.max()),
             raw_minimum=float(self.cam.min()),
             positive_fraction=float((self.cam > 0).mean()),
-            reference_maximum=self.spec.default_layer.reference_maximum,
+            reference_maximum=self.explanation.reference_maximum,
             cell=cell,
             voxel=voxel,
             world=volume.world(voxel) if volume.spacing_known else None,

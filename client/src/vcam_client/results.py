@@ -37,7 +37,8 @@ class Choices:
     Attributes:
         label: the class to explain; None for what the model's spec says.
         all_classes: explain every class.
-        method: CAM method, a signature of the model; None for the model's own.
+        method: CAM method, or a signature of the model; None for the model's own.
+        layer: target layer of the map; None for the first with that method.
         signed: maps in [-1, 1] that show what speaks against a class, too.
         threshold: heatmap value, above 0 and up to 1, from which voxels are a mask;
             None for no mask.
@@ -52,6 +53,7 @@ class Choices:
     label: str | None = None
     all_classes: bool = False
     method: str | None = None
+    layer: str | None = None
     signed: bool = False
     threshold: float | None = None
     truth: Path | None = None
@@ -154,6 +156,7 @@ def explain(
         "version": version,
         "label": version_label,
         "method": choices.method,
+        "layer": choices.layer,
     }
     if choices.all_classes:
         predictions = client.predict_all(volume, **asked)

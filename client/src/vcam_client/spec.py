@@ -10,7 +10,27 @@ import math
 from dataclasses import dataclass, field
 
 from vcam_client._orientation import check_axis_codes
-from vcam_client.errors import ContractError
+from vcam_client.errors import ContractError, InputError
+from vcam_client.explanation import Explanation
+from vcam_client.trust import Metric, Trust
+
+__all__ = [
+    "CONTRACT_VERSION",
+    "INPUT_DTYPES",
+    "Activation",
+    "CamLayer",
+    "ExplainDefault",
+    "Explanation",
+    "Fit",
+    "Grid",
+    "Intensity",
+    "Metric",
+    "ModelSpec",
+    "Provenance",
+    "Resampling",
+    "SliceAggregation",
+    "Trust",
+]
 
 CONTRACT_VERSION = 1
 """The contract that this code speaks; a spec of another version is refused."""
@@ -188,19 +208,6 @@ class Provenance:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Metric:
-    """A held-out figure or an explanation check, with its 95 % interval and chance."""
-
-    name: str
-    value: float
-    lower: float | None = None
-    upper: float | None = None
-    count: int | None = None
-    split: str = ""
-    chance: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """The contract that travels with a model. See the proto for each field."""
 
@@ -220,6 +227,8 @@ class ModelSpec:
     calibration_temperature: float | None = None
     provenance: Provenance = field(default_factory=Provenance)
     metrics: tuple[Metric, ...] = ()
+    explanations: tuple[Explanation, ...] = ()
+    trust: Trust | None = None
     contract_version: int = CONTRACT_VERSION
 
     def __post_init__(self) -> None:
@@ -243,10 +252,75 @@ class ModelSpec:
                 f"received {self.slice_aggregation} for a {self.grid.ndim}-D grid."
             )
 
+        self._check_explanations()
+
+    def _check_explanations(self) -> None:
+        signatures = [e.signature for e in self.explanations]
+        layers = [layer.name for layer in self.cam_layers]
+        unknown = [e.layer for e in self.explanations if e.layer not in layers]
+        if len(set(signatures)) != len(signatures) or len(set(layers)) != len(layers) or unknown:
+            raise ContractError(
+                f"Expected explanations with signatures of their own on the CAM layers {layers}, "
+                f"received {signatures} on {[e.layer for e in self.explanations]}. "
+                "Export the model again."
+            )
+
     @property
     def default_layer(self) -> CamLayer:
         """The layer that serving_default explains."""
-        return self.cam_layers[0]
+        return self.layer(self.default_explanation.layer)
+
+    @property
+    def default_explanation(self) -> Explanation:
+        """What serving_default computes; with `class_index`, for any class."""
+        if self.explanations:
+            return self.explanations[0]
+        first = self.cam_layers[0]
+        return Explanation(
+            signature="gradcam",
+            method="gradcam",
+            layer=first.name,
+            reference_maximum=first.reference_maximum,
+        )
+
+    def layer(self, name: str) -> CamLayer:
+        """The CAM layer of that name.
+
+        Raises:
+            ContractError: there is none.
+        """
+        found = next((layer for layer in self.cam_layers if layer.name == name), None)
+        if found is None:
+            raise ContractError(
+                f"Model {self.name!r} has no CAM layer {name!r}. Choose one of: "
+                f"{', '.join(layer.name for layer in self.cam_layers)}."
+            )
+        return found
+
+    def explanation(self, method: str | None = None, layer: str | None = None) -> Explanation:
+        """The explanation by a method, or of a signature, on a layer.
+
+        Args:
+            method: name of a method or of a signature; the default's where None.
+            layer: name of a layer; the first with that method where None.
+
+        Raises:
+            InputError: the model has no such explanation.
+        """
+        default = self.default_explanation
+        if method is None and layer is None:
+            return default
+        known = self.explanations or (default,)
+        wanted = method or default.method
+        for explanation in known:
+            names = (explanation.signature, explanation.method)
+            if wanted in names and layer in (None, explanation.layer):
+                return explanation
+        offered = ", ".join(f"{e.method} on {e.layer}" for e in known)
+        where = f" on layer {layer!r}" if layer else ""
+        raise InputError(
+            f"Model {self.name!r} has no map by method {wanted!r}{where}. Choose one of: {offered}."
+        )
 
     @property
     def exclusive(self) -> bool:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def choice_options(command: Callable[..., None]) -> Callable[..., None]:
-    """--class, --all-classes, --method, --signed, --threshold, --truth, --no-heatmap."""
+    """--class, --all-classes, --method, --layer, --signed, --threshold, --truth, --no-heatmap."""
     for option in reversed(
         (
             click.option(
@@ -23,6 +23,9 @@ def choice_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--all-classes", is_flag=True, help="Explain every class."),
             click.option(
                 "--method", metavar="NAME", help="CAM method; by default the model's own."
+            ),
+            click.option(
+                "--layer", metavar="NAME", help="Target layer of the map; by default the model's."
             ),
             click.option("--signed", is_flag=True, help="Show what speaks against the class, too."),
             click.option(
@@ -52,6 +55,6 @@ def take_choices(options: dict[str, Any]) -> "Choices":
     """
     from vcam_client.results import Choices
 
-    names = ("label", "all_classes", "method", "signed", "threshold", "truth")
+    names = ("label", "all_classes", "method", "layer", "signed", "threshold", "truth")
     chosen = {name: options.pop(name) for name in names}
     return Choices(**chosen, heatmap=not options.pop("no_heatmap"))

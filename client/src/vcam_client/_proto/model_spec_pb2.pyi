@@ -60,7 +60,7 @@ SLICE_AGGREGATION_MAX: SliceAggregation
 SLICE_AGGREGATION_MEAN: SliceAggregation
 
 class ModelSpec(_message.Message):
-    __slots__ = ("contract_version", "name", "description", "licence", "intended_use", "labels", "activation", "unit", "explain_default", "decision_threshold", "calibration_temperature", "grid", "slice_aggregation", "intensity", "cam_layers", "provenance", "metrics")
+    __slots__ = ("contract_version", "name", "description", "licence", "intended_use", "labels", "activation", "unit", "explain_default", "decision_threshold", "calibration_temperature", "grid", "slice_aggregation", "intensity", "cam_layers", "provenance", "metrics", "explanations", "trust")
     CONTRACT_VERSION_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +78,8 @@ class ModelSpec(_message.Message):
     CAM_LAYERS_FIELD_NUMBER: _ClassVar[int]
     PROVENANCE_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
+    TRUST_FIELD_NUMBER: _ClassVar[int]
     contract_version: int
     name: str
     description: str
@@ -95,7 +97,9 @@ class ModelSpec(_message.Message):
     cam_layers: _containers.RepeatedCompositeFieldContainer[CamLayer]
     provenance: Provenance
     metrics: _containers.RepeatedCompositeFieldContainer[Metric]
-    def __init__(self, contract_version: _Optional[int] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., licence: _Optional[str] = ..., intended_use: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., activation: _Optional[_Union[Activation, str]] = ..., unit: _Optional[str] = ..., explain_default: _Optional[_Union[ExplainDefault, str]] = ..., decision_threshold: _Optional[float] = ..., calibration_temperature: _Optional[float] = ..., grid: _Optional[_Union[Grid, _Mapping]] = ..., slice_aggregation: _Optional[_Union[SliceAggregation, str]] = ..., intensity: _Optional[_Union[Intensity, _Mapping]] = ..., cam_layers: _Optional[_Iterable[_Union[CamLayer, _Mapping]]] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ...) -> None: ...
+    explanations: _containers.RepeatedCompositeFieldContainer[Explanation]
+    trust: Trust
+    def __init__(self, contract_version: _Optional[int] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., licence: _Optional[str] = ..., intended_use: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., activation: _Optional[_Union[Activation, str]] = ..., unit: _Optional[str] = ..., explain_default: _Optional[_Union[ExplainDefault, str]] = ..., decision_threshold: _Optional[float] = ..., calibration_temperature: _Optional[float] = ..., grid: _Optional[_Union[Grid, _Mapping]] = ..., slice_aggregation: _Optional[_Union[SliceAggregation, str]] = ..., intensity: _Optional[_Union[Intensity, _Mapping]] = ..., cam_layers: _Optional[_Iterable[_Union[CamLayer, _Mapping]]] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ..., explanations: _Optional[_Iterable[_Union[Explanation, _Mapping]]] = ..., trust: _Optional[_Union[Trust, _Mapping]] = ...) -> None: ...
 
 class Grid(_message.Message):
     __slots__ = ("shape", "axes", "fit", "spacing_mm", "resampling", "padding_value")
@@ -187,3 +191,33 @@ class Metric(_message.Message):
     split: str
     chance: float
     def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., lower: _Optional[float] = ..., upper: _Optional[float] = ..., count: _Optional[int] = ..., split: _Optional[str] = ..., chance: _Optional[float] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("signature", "method", "layer", "reference_maximum", "evidence_minimum", "threshold")
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_MAXIMUM_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_MINIMUM_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    signature: str
+    method: str
+    layer: str
+    reference_maximum: float
+    evidence_minimum: float
+    threshold: float
+    def __init__(self, signature: _Optional[str] = ..., method: _Optional[str] = ..., layer: _Optional[str] = ..., reference_maximum: _Optional[float] = ..., evidence_minimum: _Optional[float] = ..., threshold: _Optional[float] = ...) -> None: ...
+
+class Trust(_message.Message):
+    __slots__ = ("summary", "signature", "depends_on_weights", "figures", "measured_at")
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    DEPENDS_ON_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    FIGURES_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_AT_FIELD_NUMBER: _ClassVar[int]
+    summary: str
+    signature: str
+    depends_on_weights: bool
+    figures: _containers.RepeatedCompositeFieldContainer[Metric]
+    measured_at: str
+    def __init__(self, summary: _Optional[str] = ..., signature: _Optional[str] = ..., depends_on_weights: bool = ..., figures: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ..., measured_at: _Optional[str] = ...) -> None: ...
