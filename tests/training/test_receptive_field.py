@@ -1,15 +1,13 @@
 import itertools
 
 import keras
-import numpy as np
 import pytest
-import tensorflow as tf
 from keras import layers
 from keras.src.applications import convnext, inception_resnet_v2
+from measured_fields import make_positive, measured_fields
 from training_networks import MEASURED, keras_ct
 
 from vcam_client.errors import ConfigError
-from vcam_training.grad_cam import forward
 from vcam_training.intensity import Bands, ImageNet, Window, ZScore
 from vcam_training.receptive_field import cam_layer, find_layer
 
@@ -21,9 +19,9 @@ def test_centres_agree_with_measured_receptive_fields(network):
     # The same structure with means for maxima, so that every voxel has a gradient.
     model = make_positive(network(layers.AveragePooling2D))
     assert cam_layer(model, "target") == claimed
-    measured = measure(model, claimed)
+    measured = measured_fields(model, "target")
 
-    for axis, centres in enumerate(measured):
+    for axis, centres in enumerate(inside(measured)):
         assert len(centres) >= 2, "no interior cells to measure: choose a larger input"
         for cell, (first, last) in centres.items():
             centre = claimed.offset[axis] + claimed.stride[axis] * cell
@@ -31,55 +29,12 @@ def test_centres_agree_with_measured_receptive_fields(network):
             assert last - first + 1 == claimed.receptive_field[axis]
 
 
-def make_positive(model):
-    """Positive kernels, zero biases, normalisation that does nothing."""
-    generator = np.random.default_rng(0)
-    for layer in model._flatten_layers():
-        if isinstance(layer, layers.GroupNormalization):
-            layer.call = tf.identity  # its statistics see the whole volume
-        if getattr(layer, "layers", None) is None and layer.weights:
-            layer.set_weights([positive(w, generator) for w in layer.weights])
-    return model
-
-
-def positive(weight, generator):
-    if weight.name in ("bias", "beta", "moving_mean"):
-        return np.zeros(weight.shape)
-    if weight.name in ("gamma", "moving_variance"):
-        return np.ones(weight.shape)
-    return generator.uniform(0.5, 1.5, weight.shape)
-
-
-def measure(model, layer):
-    """For each axis {cell: (first, last input index)} of the cells that see no border."""
-    shape = model.inputs[0].shape[1:]
-    target = find_layer(model, "target")
-
-    @tf.function
-    def gradient_of(chosen):
-        volume = tf.ones((1, *shape))
-        with tf.GradientTape() as tape:
-            tape.watch(volume)
-            features = forward(model, target, volume, one_logit=False).features
-            value = tf.reduce_sum(features[0] * chosen[..., None])
-        return tape.gradient(value, volume)
-
-    found = [{} for _ in layer.cells]
-    for axis, count in enumerate(layer.cells):
-        for cell in range(count):
-            index = [n // 2 for n in layer.cells]
-            index[axis] = cell
-            chosen = np.zeros(layer.cells, np.float32)
-            chosen[tuple(index)] = 1
-            gradient = gradient_of(tf.constant(chosen)).numpy()[0, ..., 0]
-            others = tuple(a for a in range(len(layer.cells)) if a != axis)
-            seen = np.flatnonzero(np.abs(gradient).max(axis=others))
-            found[axis][cell] = (seen[0], seen[-1])
-    # Fields that are cut off by a border are narrower than those inside.
-    widest = [max(b - a for a, b in cells.values()) for cells in found]
+def inside(measured):
+    """The measured fields that no border cuts off: those are narrower."""
+    widest = [max(b - a for a, b in cells.values()) for cells in measured]
     return [
         {cell: (a, b) for cell, (a, b) in cells.items() if b - a == most}
-        for cells, most in zip(found, widest, strict=True)
+        for cells, most in zip(measured, widest, strict=True)
     ]
 
 

@@ -57,6 +57,10 @@ class Graph:
         assert made is not None
         return made
 
+    def has(self, name: str) -> bool:
+        """Whether a layer has that name or path."""
+        return any(name in (s.operation.name, s.path) for s in self.steps)
+
     def find(self, name: str) -> Step:
         """The step of a layer, by its name or by its path.
 
