@@ -18,6 +18,7 @@ from vcam_client.spec import (
     Resampling,
     SliceAggregation,
 )
+from vcam_training.explanations import explanations
 from vcam_training.intensity import ImageNet, Window, ZScore
 from vcam_training.receptive_field import cam_layer
 
@@ -269,6 +270,7 @@ def _balanced(model: keras.Model) -> keras.Model:
 def _recipe(model: keras.Model, spec: ModelSpec, kind: str) -> Recipe:
     spec = replace(
         spec,
+        explanations=explanations(spec.cam_layers),
         licence="Apache-2.0",
         intended_use="Tests of vcam; no medical meaning.",
         provenance=Provenance(

@@ -15,13 +15,16 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from vcam_client.errors import ContractError, ServableError
-from vcam_client.spec import ModelSpec
+from vcam_client.spec import Explanation, ModelSpec
 from vcam_serving._difference import difference
 from vcam_serving._function_graph import unchecked_inputs
 from vcam_serving.session import DEFAULT_SIGNATURE, Servable
 
 SPEC_FILE = Path("assets.extra") / "model_spec.json"
 """The model spec inside a version folder."""
+
+MODEL_FILE = Path("assets.extra") / "model.keras"
+"""The training model inside a version folder, for tools that look into it; not served."""
 
 SPEC_SIGNATURE = "spec"
 SPEC_KEY = b"model_spec"
@@ -53,23 +56,45 @@ class TensorShape:
     shape: tuple[int | None, ...]
 
 
+def all_class_signatures(spec: ModelSpec) -> dict[str, Explanation]:
+    """The signatures that explain every class in one pass: Grad-CAM's and the default's."""
+    default = spec.default_explanation
+    explained = {f"{default.signature}_all": default}
+    grad_cam = next((e for e in spec.explanations if e.signature == "gradcam"), default)
+    return {**explained, f"{grad_cam.signature}_all": grad_cam}
+
+
 def contract(
     spec: ModelSpec,
 ) -> dict[str, tuple[dict[str, TensorShape], dict[str, TensorShape]]]:
     """{signature: (inputs, outputs)} that a servable with this spec must have."""
-    classes, cells = len(spec.labels), spec.default_layer.cells
+    classes = len(spec.labels)
     volume = TensorShape(dtype=tf.as_dtype(spec.intensity.dtype), shape=(None, *spec.grid.shape, 1))
     index = TensorShape(dtype=tf.int32, shape=(None,))
     text = TensorShape(dtype=tf.string, shape=(None,))
     scores = TensorShape(dtype=tf.float32, shape=(None, classes))
-    cam = TensorShape(dtype=tf.float32, shape=(None, *cells))
-    all_cams = TensorShape(dtype=tf.float32, shape=(None, classes, *cells))
     heatmap = TensorShape(dtype=tf.float32, shape=(None, *spec.grid.shape))
-    explained = {"scores": scores, "heatmap": heatmap, "cam": cam, "class_index": index}
+
+    def explained(explanation: Explanation) -> dict[str, TensorShape]:
+        cam = TensorShape(dtype=tf.float32, shape=(None, *spec.layer(explanation.layer).cells))
+        return {"scores": scores, "heatmap": heatmap, "cam": cam, "class_index": index}
+
+    def every_class(explanation: Explanation) -> dict[str, TensorShape]:
+        cells = spec.layer(explanation.layer).cells
+        cams = TensorShape(dtype=tf.float32, shape=(None, classes, *cells))
+        return {"scores": scores, "cam": cams}
+
+    explanations = spec.explanations or (spec.default_explanation,)
     return {
-        DEFAULT_SIGNATURE: ({"volume": volume}, explained),
-        "gradcam": ({"volume": volume, "class_index": index}, explained),
-        "gradcam_all": ({"volume": volume}, {"scores": scores, "cam": all_cams}),
+        DEFAULT_SIGNATURE: ({"volume": volume}, explained(spec.default_explanation)),
+        **{
+            one.signature: ({"volume": volume, "class_index": index}, explained(one))
+            for one in explanations
+        },
+        **{
+            name: ({"volume": volume}, every_class(one))
+            for name, one in all_class_signatures(spec).items()
+        },
         "scores": ({"volume": volume}, {"scores": scores, "logits": scores}),
         SPEC_SIGNATURE: ({"key": text}, {"model_spec": text}),
     }

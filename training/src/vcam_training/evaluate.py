@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from vcam_client.spec import CamLayer, Metric
 from vcam_training.data.dataset import Split
-from vcam_training.grad_cam import explainer
 from vcam_training.perfect_map import perfect_map_dice
+from vcam_training.target_layer import explainer
 
 Z_95 = 1.959964
 """Normal quantile of a two-sided 95 % interval."""

@@ -8,13 +8,13 @@ import numpy as np
 import tensorflow as tf
 
 from vcam_client.errors import ConfigError
-from vcam_client.spec import Activation, ExplainDefault, ModelSpec
+from vcam_client.spec import Activation, CamLayer, ExplainDefault, ModelSpec
 from vcam_serving.publish import publish, staging
-from vcam_serving.verify import SPEC_FILE, Example, verify
+from vcam_serving.verify import MODEL_FILE, SPEC_FILE, Example, verify
 from vcam_training._graph import flatten
 from vcam_training._warmup import write_warmup
-from vcam_training.receptive_field import cam_layer
 from vcam_training.signatures import SPEC_KEY, ServingModel, is_one_logit
+from vcam_training.target_layer import target_layer
 
 VERIFIED_BATCH = 3
 """Samples with which each signature is compared to the Keras model; the first also alone."""
@@ -40,7 +40,8 @@ def export(
 
     Args:
         model: a training model, float32 [B, *grid, 1] in physical values to logits.
-        spec: its model spec; the first CAM layer must be as `cam_layer` computes it.
+        spec: its model spec; CAM layers must be as `target_layer` places them. Its
+            explanations are exported; without any, Grad-CAM on the first layer.
         base: the folder of the model's versions.
         version: a free version number; by default the next one.
         example: [B, *grid, 1] in physical values, to verify with; noise in the
@@ -60,7 +61,8 @@ def export(
         _write(model, serving, staged)
         (staged / SPEC_FILE).parent.mkdir(exist_ok=True)
         (staged / SPEC_FILE).write_text(spec.to_json(), encoding="utf-8")
-        write_warmup(staged, _warmup_requests(spec))
+        model.save(staged / MODEL_FILE, include_optimizer=False)
+        write_warmup(staged, _warmup_requests(spec, serving))
         verify(staged, spec, _examples(model, serving, volumes))
         return publish(staged, base, version)
 
@@ -87,13 +89,16 @@ def check(model: keras.Model, spec: ModelSpec) -> None:
     _check_labels(model, spec)
     _check_intensity(spec)
     _check_scores(spec)
-    layer = spec.default_layer
-    found = cam_layer(model, layer.name)
+    for layer in spec.cam_layers:
+        _check_layer(layer, target_layer(model, layer.name).place)
+
+
+def _check_layer(layer: CamLayer, found: CamLayer) -> None:
     for name in ("cells", "offset", "stride"):
         if getattr(layer, name) != getattr(found, name):
             raise ConfigError(
                 f"CAM layer {layer.name!r}: the spec says {name} = {getattr(layer, name)}, the "
-                f"model has {getattr(found, name)}. Take the layer from cam_layer(model, name)."
+                f"model has {getattr(found, name)}. Take it from target_layer(model, name).place."
             )
 
 
@@ -225,14 +230,15 @@ def _examples(model: keras.Model, serving: ServingModel, volumes: np.ndarray) ->
     return examples
 
 
-def _warmup_requests(spec: ModelSpec) -> list[tuple[str, dict[str, np.ndarray]]]:
+def _warmup_requests(
+    spec: ModelSpec, serving: ServingModel
+) -> list[tuple[str, dict[str, np.ndarray]]]:
+    """One request for each signature."""
     low, high = _range(spec)
     volume = np.full((1, *spec.grid.shape, 1), (low + high) / 2, spec.intensity.dtype)
     index = np.full(1, -1, np.int32)
+    known = {"volume": volume, "class_index": index, "key": np.array([SPEC_KEY], object)}
     return [
-        ("serving_default", {"volume": volume}),
-        ("gradcam", {"volume": volume, "class_index": index}),
-        ("gradcam_all", {"volume": volume}),
-        ("scores", {"volume": volume}),
-        ("spec", {"key": np.array([SPEC_KEY], object)}),
+        (name, {tensor.name: known[tensor.name] for tensor in signature.inputs})
+        for name, signature in serving.signatures().items()
     ]

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from vcam_client.spec import Activation, ExplainDefault, ModelSpec
-from vcam_training.grad_cam import Forward, Method, class_logits, forward, grad_cam
+from vcam_client.spec import Activation, ExplainDefault, Explanation, ModelSpec
+from vcam_serving.verify import all_class_signatures
+from vcam_training.grad_cam import Forward, class_logits, forward
 from vcam_training.heatmap import heatmap
-from vcam_training.receptive_field import find_layer
+from vcam_training.target_layer import TargetLayer, method_of, target_layer
 
 SPEC_KEY = b"model_spec"
 """The key that the `spec` signature answers."""
@@ -40,16 +41,21 @@ class ServingModel:
 
     Args:
         model: maps float32 [B, *grid, 1] to logits [B, K], or [B, 1].
-        spec: its model spec; the first CAM layer is explained.
+        spec: its model spec; `serving_default` computes its first explanation.
 
     Raises:
-        ConfigError: there is no such CAM layer in the model.
+        ConfigError: there is no such CAM layer in the model, or no such method.
     """
 
     def __init__(self, model: keras.Model, spec: ModelSpec) -> None:
         self._model = model
         self._spec = spec
-        self._layer = find_layer(model, spec.default_layer.name)
+        self._explanations = spec.explanations or (spec.default_explanation,)
+        for explanation in self._explanations:
+            method_of(explanation.method)
+        self._targets = {
+            name: target_layer(model, name) for name in {e.layer for e in self._explanations}
+        }
         self._one_logit = is_one_logit(model, spec)
         shape = (None, *spec.grid.shape, 1)
         self._volume = tf.TensorSpec(shape, spec.intensity.dtype, name="volume")
@@ -59,10 +65,20 @@ class ServingModel:
         class_index = tf.TensorSpec((None,), tf.int32, name="class_index")
         key = tf.TensorSpec((None,), tf.string, name="key")
         volume = self._volume
+        explained = {
+            explanation.signature: Signature(
+                function=self._explains(explanation), inputs=[volume, class_index]
+            )
+            for explanation in self._explanations
+        }
+        every_class = {
+            name: Signature(function=self._explains_all(explanation), inputs=[volume])
+            for name, explanation in all_class_signatures(self._spec).items()
+        }
         return {
             "serving_default": Signature(function=self.serving_default, inputs=[volume]),
-            "gradcam": Signature(function=self.gradcam, inputs=[volume, class_index]),
-            "gradcam_all": Signature(function=self.gradcam_all, inputs=[volume]),
+            **explained,
+            **every_class,
             "scores": Signature(function=self.scores, inputs=[volume]),
             "spec": Signature(function=self.spec, inputs=[key]),
         }
@@ -81,28 +97,14 @@ class ServingModel:
 
     def serving_default(self, volume: tf.Tensor) -> Outputs:
         """Scores and the map of the default class."""
-        passed = self._forward(self._checked(volume))
-        return self._explained(passed, self._default_class(passed.logits), grad_cam)
-
-    def gradcam(self, volume: tf.Tensor, class_index: tf.Tensor) -> Outputs:
-        """Scores and the map of a chosen class; −1 is the default class."""
-        volume = self._checked(volume)
-        class_index = tf.ensure_shape(class_index, (None,))
-        # Both values pass the assertions, so whatever is fetched depends on them.
-        with tf.control_dependencies(self._assertions(volume, class_index)):
-            volume, class_index = tf.identity(volume), tf.identity(class_index)
-        passed = self._forward(volume)
-        default = self._default_class(passed.logits)
-        return self._explained(passed, tf.where(class_index < 0, default, class_index), grad_cam)
-
-    def gradcam_all(self, volume: tf.Tensor) -> Outputs:
-        """Scores and the raw maps of all classes."""
-        passed = self._forward(self._checked(volume))
-        return {"scores": self.scores_of(passed.logits), "cam": passed.all_cams()}
+        explanation = self._spec.default_explanation
+        passed = self._forward(self._checked(volume), self._targets[explanation.layer])
+        return self._explained(passed, self._default_class(passed.logits), explanation)
 
     def scores(self, volume: tf.Tensor) -> Outputs:
         """Scores and logits, without a map."""
-        logits = self._forward(self._checked(volume)).logits
+        output = self._model(tf.cast(self._checked(volume), tf.float32), training=False)
+        logits = self.logits_of(tf.cast(output, tf.float32))
         return {"scores": self.scores_of(logits), "logits": logits}
 
     def spec(self, key: tf.Tensor) -> Outputs:
@@ -114,9 +116,37 @@ class ServingModel:
     def _checked(self, volume: tf.Tensor) -> tf.Tensor:
         return tf.ensure_shape(volume, self._volume.shape)
 
-    def _forward(self, volume: tf.Tensor) -> Forward:
+    def _explains(self, explanation: Explanation) -> Callable[..., Outputs]:
+        """Scores and the map of a chosen class; −1 is the default class."""
+        target = self._targets[explanation.layer]
+
+        def explain(volume: tf.Tensor, class_index: tf.Tensor) -> Outputs:
+            volume = self._checked(volume)
+            class_index = tf.ensure_shape(class_index, (None,))
+            # Both values pass the assertions, so whatever is fetched depends on them.
+            with tf.control_dependencies(self._assertions(volume, class_index)):
+                volume, class_index = tf.identity(volume), tf.identity(class_index)
+            passed = self._forward(volume, target)
+            default = self._default_class(passed.logits)
+            chosen = tf.where(class_index < 0, default, class_index)
+            return self._explained(passed, chosen, explanation)
+
+        return explain
+
+    def _explains_all(self, explanation: Explanation) -> Callable[..., Outputs]:
+        """Scores and the raw maps of all classes, in one forward pass."""
+        target, method = self._targets[explanation.layer], method_of(explanation.method)
+
+        def explain_all(volume: tf.Tensor) -> Outputs:
+            passed = self._forward(self._checked(volume), target)
+            cams = passed.each_class(lambda index: target.cam(passed, index, method))
+            return {"scores": self.scores_of(passed.logits), "cam": cams}
+
+        return explain_all
+
+    def _forward(self, volume: tf.Tensor, target: TargetLayer) -> Forward:
         physical = tf.cast(volume, tf.float32)
-        return forward(self._model, self._layer, physical, one_logit=self._one_logit)
+        return forward(self._model, target.layers, physical, one_logit=self._one_logit)
 
     def _default_class(self, logits: tf.Tensor) -> tf.Tensor:
         rule = self._spec.explain_default
@@ -125,11 +155,14 @@ class ServingModel:
         constant = 1 if rule is ExplainDefault.POSITIVE_CLASS else 0
         return tf.fill(tf.shape(logits)[:1], constant)
 
-    def _explained(self, passed: Forward, class_index: tf.Tensor, method: Method) -> Outputs:
-        cam = passed.cam(class_index, method)
+    def _explained(
+        self, passed: Forward, class_index: tf.Tensor, explanation: Explanation
+    ) -> Outputs:
+        target = self._targets[explanation.layer]
+        cam = target.cam(passed, class_index, method_of(explanation.method))
         return {
             "scores": self.scores_of(passed.logits),
-            "heatmap": heatmap(cam, self._spec.grid.shape, self._spec.default_layer),
+            "heatmap": heatmap(cam, self._spec.grid.shape, self._spec.layer(explanation.layer)),
             "cam": cam,
             "class_index": class_index,
         }
