@@ -4,6 +4,8 @@
 with means instead of maxima, and without rectification.
 """
 
+import itertools
+
 import keras
 from keras import layers
 
@@ -161,3 +163,68 @@ MEASURED = (
     shared_nested,
     volume_3d,
 )
+
+
+def one_layer(rank, layer):
+    """A layer that enlarges a map, behind a convolution that shrinks it."""
+    first = (layers.Conv2D if rank == 2 else layers.Conv3D)(1, 3, strides=2)
+    return keras.Sequential([keras.Input((*(21, 23, 19)[:rank], 1)), first, layer])
+
+
+def enlarging_layers():
+    """{name: network}: every kind of upsampling, with the target at its end."""
+    found = {}
+    for factor in (2, 3, 4):
+        for interpolation in ("nearest", "bilinear"):
+            layer = layers.UpSampling2D(factor, interpolation=interpolation, name="target")
+            found[f"{interpolation} {factor}"] = one_layer(2, layer)
+    found["nearest (1, 2, 3)"] = one_layer(3, layers.UpSampling3D((1, 2, 3), name="target"))
+    for kernel, strides in itertools.product((2, 3, 4, 5), (1, 2, 3)):
+        for padding in ("same", "valid"):
+            layer = layers.Conv2DTranspose(1, kernel, strides, padding, name="target")
+            found[f"transposed {kernel} / {strides} {padding}"] = one_layer(2, layer)
+    layer = layers.Conv3DTranspose(1, (1, 2, 3), (1, 2, 2), "same", name="target")
+    found["transposed (1, 2, 3) / (1, 2, 2)"] = one_layer(3, layer)
+    return found
+
+
+def autoencoder(pool):
+    """Down by four and up again, with convolutions between the steps and no skips."""
+    return keras.Sequential(
+        [
+            keras.Input((40, 48, 1)),
+            layers.Conv2D(2, 3, padding="same", activation="relu"),
+            pool(2),
+            layers.Conv2D(2, 3, strides=2, padding="same", activation="relu"),
+            layers.UpSampling2D(2, interpolation="bilinear"),
+            layers.Conv2D(2, 3, padding="same", activation="relu"),
+            layers.Conv2DTranspose(2, 3, strides=2, padding="same", name="target"),
+        ]
+    )
+
+
+def u_net(pool, rank=2, up="upsampling", head=True):
+    """Two steps down and up again, skips concatenated, then a classifier."""
+    conv = layers.Conv2D if rank == 2 else layers.Conv3D
+    three = {layers.MaxPooling2D: layers.MaxPooling3D}.get(pool, layers.AveragePooling3D)
+    pool = pool if rank == 2 else three
+    x = inputs = keras.Input((*(48, 40, 32)[:rank], 1))
+    skips = []
+    for step in (1, 2):
+        x = conv(2, 3, padding="same", activation="relu", name=f"down{step}")(x)
+        skips.append(x)
+        x = pool(2)(x)
+    x = conv(4, 3, padding="same", activation="relu", name="bottom")(x)
+    for step in (2, 1):
+        if up == "upsampling":
+            x = (layers.UpSampling2D if rank == 2 else layers.UpSampling3D)(2)(x)
+        else:
+            kind = layers.Conv2DTranspose if rank == 2 else layers.Conv3DTranspose
+            x = kind(2, 2, strides=2, padding="same", name=f"spread{step}")(x)
+        x = layers.Concatenate(name=f"skip{step}")([skips.pop(), x])
+        name = "target" if step == 1 else f"up{step}"
+        x = conv(2, 3, padding="same", activation="relu", name=name)(x)
+    if head:
+        pooled = layers.GlobalAveragePooling2D if rank == 2 else layers.GlobalAveragePooling3D
+        x = layers.Dense(2, name="head")(pooled()(x))
+    return keras.Model(inputs, x)

@@ -1,11 +1,13 @@
+import functools
 import itertools
 
 import keras
+import numpy as np
 import pytest
 from keras import layers
 from keras.src.applications import convnext, inception_resnet_v2
 from measured_fields import make_positive, measured_fields
-from training_networks import MEASURED, keras_ct
+from training_networks import MEASURED, autoencoder, enlarging_layers, keras_ct, u_net
 
 from vcam_client.errors import ConfigError
 from vcam_training.intensity import Bands, ImageNet, Window, ZScore
@@ -36,6 +38,74 @@ def inside(measured):
         {cell: (a, b) for cell, (a, b) in cells.items() if b - a == most}
         for cells, most in zip(measured, widest, strict=True)
     ]
+
+
+def check_upsampled(model, coarsest):
+    """The measured fields lie in the claimed ones, whose centres they have on average.
+
+    The cells of one period, the stride of the coarsest map on the way, see different
+    phases of it. Returns by how much the claimed fields are too wide in every phase.
+    """
+    claimed = cam_layer(model, "target")
+    slack = []
+    for axis, measured in enumerate(measured_fields(make_positive(model), "target")):
+        offset, stride = claimed.offset[axis], claimed.stride[axis]
+        half = (claimed.receptive_field[axis] - 1) / 2
+        low = {cell: offset + stride * cell - half for cell in measured}
+        high = {cell: offset + stride * cell + half for cell in measured}
+        assert all(low[c] - 1e-9 <= a and b <= high[c] + 1e-9 for c, (a, b) in measured.items())
+
+        size = model.inputs[0].shape[1:-1][axis]
+        whole = [cell for cell in measured if low[cell] >= 0 and high[cell] <= size - 1]
+        period = round(coarsest / stride)
+        cells = range(min(whole), min(whole) + (max(whole) - min(whole) + 1) // period * period)
+        assert len(cells) >= period, "no interior cells to measure: choose a larger input"
+        fields = {cell: measured[cell] for cell in cells if cell in measured}
+        found = [(a + b) / 2 - offset - stride * cell for cell, (a, b) in fields.items()]
+        assert np.mean(found) == pytest.approx(0, abs=0.01)
+        slack.append(min(a - low[cell] for cell, (a, _) in fields.items()))
+        slack.append(min(high[cell] - b for cell, (_, b) in fields.items()))
+    return slack
+
+
+@pytest.mark.parametrize("name", enlarging_layers())
+def test_upsampled_cells_lie_where_they_are_measured(name):
+    slack = check_upsampled(enlarging_layers()[name], coarsest=2)
+    assert slack == pytest.approx([0] * len(slack), abs=1e-6)
+
+
+UPSAMPLING = {
+    "autoencoder": autoencoder,
+    "u_net": u_net,
+    "transposed u_net": functools.partial(u_net, up="transposed"),
+    "3-D u_net": functools.partial(u_net, rank=3),
+}
+
+
+@pytest.mark.parametrize("network", UPSAMPLING.values(), ids=UPSAMPLING)
+def test_decoders_cells_lie_where_they_are_measured(network):
+    claimed = cam_layer(network(layers.MaxPooling2D), "target")
+    model = network(layers.AveragePooling2D)
+    assert cam_layer(model, "target") == claimed
+    assert max(check_upsampled(model, coarsest=4)) < 1
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_a_u_net_is_explained_where_its_decoder_ends(rank):
+    model = u_net(layers.MaxPooling2D, rank)
+    assert cam_layer(model) == cam_layer(model, "target")
+    assert cam_layer(model).cells == model.inputs[0].shape[1:-1]
+    assert (cam_layer(model).offset, cam_layer(model).stride) == ((0,) * rank, (1,) * rank)
+    bottom = cam_layer(model, "bottom")
+    assert (bottom.offset, bottom.stride) == ((1.5,) * rank, (4,) * rank)
+
+
+def test_behind_an_upsampling_of_the_input_strides_are_fractions():
+    model = model_of(layers.UpSampling2D((3, 2)), layers.Conv2D(1, 3, name="fine"))
+    layer = cam_layer(model)
+    assert layer.cells == (46, 30)
+    assert layer.stride == pytest.approx((1 / 3, 1 / 2))
+    assert layer.offset == pytest.approx((0, 1 / 4))  # 1 / 3 - 1 / 3 and 1 / 2 - 1 / 4
 
 
 @pytest.mark.parametrize(
@@ -137,8 +207,16 @@ def test_intensity_layers_are_pointwise(intensity):
 @pytest.mark.parametrize(
     ("unknown", "said"),
     [
-        (layers.UpSampling2D(2, name="odd"), "'odd' (UpSampling2D)"),
-        (layers.Conv2DTranspose(2, 3, name="odd"), "'odd' (Conv2DTranspose)"),
+        (
+            layers.UpSampling2D(2, interpolation="bicubic", name="odd"),
+            "'odd' (UpSampling2D) upsamples by bicubic interpolation; vcam follows nearest",
+        ),
+        (
+            layers.Conv2DTranspose(2, 3, strides=2, output_padding=1, name="odd"),
+            "'odd' (Conv2DTranspose) shifts cells by its output_padding",
+        ),
+        (layers.Conv2DTranspose(2, 3, dilation_rate=2, name="odd"), "dilated transposed"),
+        (layers.UpSampling2D(2, data_format="channels_first", name="odd"), "channels last"),
         (layers.Permute((2, 1, 3), name="odd"), "'odd' (Permute)"),
         (layers.Lambda(lambda x: x[:, ::-1], name="odd"), "'odd' (Lambda)"),
         (layers.Softmax(axis=1, name="odd"), "'odd' (Softmax)"),

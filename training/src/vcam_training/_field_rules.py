@@ -2,7 +2,9 @@
 
 import enum
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from keras import layers
@@ -14,17 +16,22 @@ from vcam_training.intensity import Bands, ImageNet, Window, ZScore
 class Axis:
     """Cell c of this axis sees the input indices lo + stride * c … hi + stride * c.
 
+    Behind an upsampling the cells between two cells of the map before it (its phases)
+    see different indices about their centres; the interval is the smallest that holds
+    for all of them.
+
     Attributes:
         cells: number of cells.
         lo, hi: first and last input index of cell 0; outside the input where it
             reaches into padding.
-        stride: input voxels from one cell to the next.
+        stride: input voxels from one cell to the next; below 1 if the map is finer
+            than the input.
     """
 
     cells: int
-    lo: int
-    hi: int
-    stride: int
+    lo: Fraction
+    hi: Fraction
+    stride: Fraction
 
 
 Field = tuple[Axis, ...]
@@ -54,7 +61,7 @@ class Role(enum.Enum):
     CONVOLUTION = "makes a new feature map"
     POOLING = "ends a feature map"
     POINTWISE = "stays on its cells"
-    MOVE = "pads or crops"
+    MOVE = "pads, crops or interpolates"
     MERGE = "joins feature maps"
     COLLAPSE = "gives up the spatial axes"
     UNKNOWN = "not known to vcam"
@@ -66,6 +73,7 @@ _CONVOLUTIONS = (
     layers.DepthwiseConv2D,
     layers.SeparableConv2D,
 )
+_TRANSPOSED = (layers.Conv2DTranspose, layers.Conv3DTranspose)
 _POOLINGS = (
     layers.MaxPooling2D,
     layers.MaxPooling3D,
@@ -74,6 +82,7 @@ _POOLINGS = (
 )
 _PADDINGS = (layers.ZeroPadding2D, layers.ZeroPadding3D)
 _CROPPINGS = (layers.Cropping2D, layers.Cropping3D)
+_UPSAMPLINGS = (layers.UpSampling2D, layers.UpSampling3D)
 _COLLAPSES = (
     layers.Flatten,
     layers.GlobalAveragePooling2D,
@@ -146,10 +155,10 @@ def role_of(operation: Any) -> Role:
             return Role.MERGE
         return Role.POINTWISE if kind.__name__ in _POINTWISE_OPS else Role.UNKNOWN
     roles: tuple[tuple[tuple[type, ...], Role], ...] = (
-        ((*_CONVOLUTIONS, layers.Dense), Role.CONVOLUTION),
+        ((*_CONVOLUTIONS, *_TRANSPOSED, layers.Dense), Role.CONVOLUTION),
         (_POOLINGS, Role.POOLING),
         (_POINTWISE, Role.POINTWISE),
-        ((*_PADDINGS, *_CROPPINGS), Role.MOVE),
+        ((*_PADDINGS, *_CROPPINGS, *_UPSAMPLINGS), Role.MOVE),
         (_MERGES, Role.MERGE),
         (_COLLAPSES, Role.COLLAPSE),
     )
@@ -157,7 +166,11 @@ def role_of(operation: Any) -> Role:
 
 
 def move(operation: Any, field: Field) -> Field:
-    """The field behind a convolution, pooling, padding or cropping layer."""
+    """The field behind a convolution, pooling, padding, cropping or upsampling layer."""
+    if isinstance(operation, _TRANSPOSED):
+        return _spread(operation, field)
+    if isinstance(operation, _UPSAMPLINGS):
+        return _enlarge(operation, field)
     if isinstance(operation, _CONVOLUTIONS):
         return _windows(operation, field, operation.kernel_size, operation.dilation_rate)
     if isinstance(operation, _POOLINGS):
@@ -167,6 +180,19 @@ def move(operation: Any, field: Field) -> Field:
     if isinstance(operation, _CROPPINGS):
         return _shift(field, operation.cropping, -1)
     return field
+
+
+def unplaceable(operation: Any) -> str | None:
+    """Why the cells behind a layer of a known kind have no known place; None if they have."""
+    if isinstance(operation, _TRANSPOSED):
+        if operation.output_padding is not None:
+            return "shifts cells by its output_padding, which vcam does not follow"
+        if set(operation.dilation_rate) != {1}:
+            return "is a dilated transposed convolution, which vcam does not follow"
+    interpolation = getattr(operation, "interpolation", "nearest")
+    if isinstance(operation, _UPSAMPLINGS) and interpolation not in _REACHES:
+        return f"upsamples by {interpolation} interpolation; vcam follows {', '.join(_REACHES)}"
+    return None
 
 
 def channels_last(operation: Any) -> bool:
@@ -220,6 +246,52 @@ def _shift(field: Field, amounts: Any, sign: int) -> Field:
         )
         for axis, (before, after) in zip(field, amounts, strict=True)
     )
+
+
+def _spread(operation: Any, field: Field) -> Field:
+    """Behind a transposed convolution: cell c sees (c + before - size + 1 … c + before) / step."""
+    axes = []
+    for axis, size, step in zip(
+        field, _each(operation.kernel_size, field), _each(operation.strides, field), strict=True
+    ):
+        same = operation.padding == "same"
+        more = max(size - step, 0)
+        before = more // 2 if same else 0
+        stride = axis.stride / step
+        axes.append(
+            Axis(
+                cells=axis.cells * step + (0 if same else more),
+                lo=axis.lo + stride * (before - size + 1),
+                hi=axis.hi + stride * before,
+                stride=stride,
+            )
+        )
+    return tuple(axes)
+
+
+def _enlarge(operation: Any, field: Field) -> Field:
+    """Behind an upsampling with half-pixel centres: cell c lies at (c + ½) / factor - ½."""
+    reach = _REACHES[getattr(operation, "interpolation", "nearest")]
+    axes = []
+    for axis, factor in zip(field, _each(operation.size, field), strict=True):
+        centre = Fraction(1 - factor, 2 * factor)
+        axes.append(
+            Axis(
+                cells=axis.cells * factor,
+                lo=axis.lo + axis.stride * (centre - reach(factor)),
+                hi=axis.hi + axis.stride * (centre + reach(factor)),
+                stride=axis.stride / factor,
+            )
+        )
+    return tuple(axes)
+
+
+# From an upsampled cell's centre to the furthest cell that it reads, in cells of that map.
+# Bilinear by an odd factor: one phase meets a cell's centre and reads that cell alone.
+_REACHES: dict[str, Callable[[int], Fraction]] = {
+    "nearest": lambda factor: Fraction(factor - 1, 2 * factor),
+    "bilinear": lambda factor: Fraction(2 * factor - 1 - factor % 2, 2 * factor),
+}
 
 
 def _each(value: Any, field: Field) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import keras
 
@@ -18,6 +19,7 @@ from vcam_training._field_rules import (
     joins_cells,
     move,
     role_of,
+    unplaceable,
 )
 from vcam_training._graph import Graph, Step, flatten
 
@@ -76,7 +78,7 @@ class Fields:
         return CamLayer(
             name=name,
             cells=tuple(axis.cells for axis in state),
-            offset=tuple((axis.lo + axis.hi) / 2 for axis in state),
+            offset=tuple(float((axis.lo + axis.hi) / 2) for axis in state),
             stride=tuple(float(axis.stride) for axis in state),
             receptive_field=tuple(float(axis.hi - axis.lo + 1) for axis in state),
         )
@@ -99,7 +101,8 @@ def follow(model: keras.Model) -> Fields:
     """
     graph = flatten(model)
     grid = _grid(model)
-    start: Field = tuple(Axis(cells=n, lo=0, hi=0, stride=1) for n in grid)
+    here = Fraction(0)
+    start: Field = tuple(Axis(cells=n, lo=here, hi=here, stride=Fraction(1)) for n in grid)
     values = {graph.input: Value(state=start, fresh=False)}
     for step in graph.steps:
         read = [values[number] for number in step.inputs]
@@ -156,6 +159,9 @@ def _apply(step: Step, read: Sequence[Value]) -> Value:
         or len(step.outputs) != 1
     ):
         return Value(state=Lost(_unknown(step)), fresh=True)
+    why = unplaceable(step.operation)
+    if why is not None:
+        return Value(state=Lost(f"{_called(step)} {why}."), fresh=True)
     if role is Role.MERGE and len(fields) > 1:
         return Value(state=_union(step, fields), fresh=fresh)
     return Value(state=move(step.operation, fields[0]), fresh=fresh)
@@ -163,10 +169,14 @@ def _apply(step: Step, read: Sequence[Value]) -> Value:
 
 def _unknown(step: Step) -> str:
     return (
-        f"vcam does not know what layer {step.path!r} ({type(step.operation).__name__}) does to "
-        "the place of cells. It knows convolutions, pooling, padding and cropping with "
-        "channels last, normalisation, activations, dropout and sums or concatenations of channels."
+        f"vcam does not know what {_called(step)} does to the place of cells. It knows "
+        "convolutions, pooling, padding, cropping and upsampling with channels last, "
+        "normalisation, activations, dropout and sums or concatenations of channels."
     )
+
+
+def _called(step: Step) -> str:
+    return f"layer {step.path!r} ({type(step.operation).__name__})"
 
 
 def _union(step: Step, fields: Sequence[Field]) -> State:
@@ -174,9 +184,8 @@ def _union(step: Step, fields: Sequence[Field]) -> State:
     for parts in zip(*fields, strict=True):
         if len({(part.cells, part.stride) for part in parts}) != 1:
             return Lost(
-                f"layer {step.path!r} ({type(step.operation).__name__}) joins maps whose cells "
-                f"don't agree, (cells, stride) along one axis: "
-                f"{[(part.cells, part.stride) for part in parts]}."
+                f"{_called(step)} joins maps whose cells don't agree, (cells, stride) along one "
+                f"axis: {', '.join(f'({part.cells}, {part.stride})' for part in parts)}."
             )
         axes.append(
             Axis(
@@ -199,8 +208,5 @@ def _checked(step: Step, value: Value, shape: Sequence[int | None]) -> Value:
     )
     if agrees and min(counted) > 0:
         return value
-    reason = (
-        f"layer {step.path!r} ({type(step.operation).__name__}) has the shape {tuple(shape)}, "
-        f"where vcam counts {counted} cells."
-    )
+    reason = f"{_called(step)} has the shape {tuple(shape)}, where vcam counts {counted} cells."
     return Value(state=Lost(reason), fresh=True)

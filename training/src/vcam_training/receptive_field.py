@@ -10,6 +10,8 @@ volume: with valid padding the outermost centres lie well inside it.
   counts; strides and cell counts must agree.
 - With same padding TensorFlow pads the smaller half in front, so the offset
   depends on the parity of the size.
+- Upsampled maps and transposed convolutions have cells between cells. Their fields
+  alternate about the centre; the interval holds all of them.
 - Normalisations that take statistics over the volume (`ZScore`, group and layer
   normalisation), and values that went through global pooling and come back as
   factors (squeeze-and-excitation), depend on the whole volume; they place no
