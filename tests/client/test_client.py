@@ -244,7 +244,7 @@ def test_padding_of_the_scan_is_not_sent_as_values(server: StandIn) -> None:
 
 
 def test_maps_of_an_array_have_its_own_order(server: StandIn) -> None:
-    array = np.zeros((5, 7, 9), np.int16)  # slices, rows, columns
+    array = np.arange(5 * 7 * 9, dtype=np.int16).reshape(5, 7, 9)  # slices, rows, columns
     with Client(server.address) as client:
         prediction = client.predict(array)
         assert prediction.heatmap().shape == array.shape

@@ -1,6 +1,7 @@
 """Maps on the scan's grid and on the model's, signed maps, and where cells lie."""
 
 import dataclasses
+import math
 import io
 from pathlib import Path
 
@@ -208,10 +209,11 @@ def seen_model():
 
 
 @pytest.mark.parametrize("affine", AFFINES.values(), ids=AFFINES)
-def test_what_the_model_saw_is_outlined_where_a_flat_map_is_not_0(affine: np.ndarray) -> None:
+def test_what_the_model_saw_is_outlined_where_a_level_map_is_not_0(affine: np.ndarray) -> None:
     layer = dataclasses.replace(LAYER, cells=GRID, offset=(0, 0, 0), stride=(1, 1, 1))
     model = dataclasses.replace(seen_model(), cam_layers=(layer,))
-    made = prediction(np.ones(GRID), scan(affine, shape=(20, 18, 16)), model)
+    cam = np.linspace(1, 1.1, math.prod(GRID)).reshape(GRID)
+    made = prediction(cam, scan(affine, shape=(20, 18, 16)), model)
     assert 0 < (made.stored_heatmap > 0).mean() < 1
     views = _views(made)
     assert any((view.heat > 0).any() for view in views)

@@ -57,7 +57,7 @@ def result_dict(
 def _explanation(
     prediction: Prediction, choices: "Choices", truth: Truth | None, names: Names
 ) -> dict[str, Any]:
-    regions, agreement = prediction.measure(choices.threshold, truth)
+    regions, agreement = prediction.measure(choices.level(prediction), truth)
     affine = prediction.cam_affine
     return {
         "label": prediction.label,
@@ -68,7 +68,7 @@ def _explanation(
             "cells": list(prediction.cam.shape),
             "affine_ras_mm": None if affine is None else affine.tolist(),
         },
-        "signed": choices.signed,
+        "signed": choices.shows_sign(prediction),
         "mask": None if regions is None else _mask(regions),
         "truth": None if agreement is None else asdict(agreement),
         "files": asdict(names),

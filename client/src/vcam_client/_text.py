@@ -8,7 +8,7 @@ from vcam_client.client import ServedSpec
 from vcam_client.prediction import Prediction
 from vcam_client.regions import Region, Regions
 from vcam_client.results import DEFAULT_CHOICES, Choices, truth_of
-from vcam_client.spec import Fit, Metric
+from vcam_client.spec import Activation, Fit, Metric
 from vcam_client.truth import Agreement
 from vcam_client.volume import Volume
 
@@ -45,9 +45,9 @@ def describe_predictions(
     ]
     truth = truth_of(predictions, choices)
     for prediction in predictions:
-        regions, agreement = prediction.measure(choices.threshold, truth)
+        regions, agreement = prediction.measure(choices.level(prediction), truth)
         lines.append(_describe_evidence(prediction))
-        rows = _against(prediction) if choices.signed else []
+        rows = _against(prediction) if choices.shows_sign(prediction) else []
         rows += [] if regions is None else _describe_regions(regions, volume)
         rows += [] if agreement is None else _describe_agreement(agreement, volume)
         lines += [f"  {name:<8} {text}".rstrip() for name, text in rows]
@@ -121,8 +121,9 @@ def _describe_evidence(prediction: Prediction) -> str:
         if evidence.strength is not None
         else ""
     )
+    what = "What raises" if _is_value(prediction) else "Evidence for"
     return (
-        f"Evidence for {prediction.label}: strongest at {_place(volume, evidence.voxel)}; "
+        f"{what} {prediction.label}: strongest at {_place(volume, evidence.voxel)}; "
         f"{strength}{_extent(volume, evidence.share, evidence.volume_mm3)} above half of the "
         "maximum."
     )
@@ -134,9 +135,14 @@ _Rows = list[tuple[str, str]]
 def _against(prediction: Prediction) -> _Rows:
     """What the signed map adds."""
     voxel = prediction.map.strongest(np.minimum(prediction.map.signed, 0))
+    against = "lowers" if _is_value(prediction) else "against"
     if voxel is None:
-        return [("against", "nothing")]
-    return [("against", f"strongest at {_place(prediction.volume, voxel)}")]
+        return [(against, "nothing")]
+    return [(against, f"strongest at {_place(prediction.volume, voxel)}")]
+
+
+def _is_value(prediction: Prediction) -> bool:
+    return prediction.spec.activation is Activation.IDENTITY
 
 
 def _describe_regions(regions: Regions, volume: Volume) -> _Rows:

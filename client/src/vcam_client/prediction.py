@@ -229,7 +229,9 @@ class Prediction:
             Finding.FLAT: "all cells of its map are alike, so it points nowhere",
             Finding.WEAK: self._weakness,
         }
-        return f"No evidence for {self.label}: {reasons[self.map.finding]}."
+        of_a_value = self.spec.activation is Activation.IDENTITY
+        what = "Nothing raises" if of_a_value else "No evidence for"
+        return f"{what} {self.label}: {reasons[self.map.finding]}."
 
     @property
     def _weakness(self) -> str:

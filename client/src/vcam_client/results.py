@@ -14,20 +14,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from vcam_client._files import written_together
 from vcam_client._options import ReadOptions
 from vcam_client._result_dict import result_dict
 from vcam_client._result_names import names_of
 from vcam_client.errors import InputError, ScanNotFoundError
+from vcam_client.evidence import EVIDENCE_LEVEL
 from vcam_client.prediction import Prediction
 from vcam_client.regions import check_threshold
+from vcam_client.spec import Activation
 from vcam_client.truth import Truth
 from vcam_client.volume import Volume
 
 if TYPE_CHECKING:
     from vcam_client.client import Client, Scan
+
+
+MODELS_OWN: Literal["model"] = "model"
+"""The threshold that was fixed on the model's validation data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +45,11 @@ class Choices:
         all_classes: explain every class.
         method: CAM method, or a signature of the model; None for the model's own.
         layer: target layer of the map; None for the first with that method.
-        signed: maps in [-1, 1] that show what speaks against a class, too.
+        signed: maps in [-1, 1] that show what speaks against a class, or lowers a value,
+            too; None for "those of regressions".
         threshold: heatmap value, above 0 and up to 1, from which voxels are a mask;
-            None for no mask.
+            "model" for the one fixed on the model's validation data (0.5 where it has
+            none); None for no mask.
         truth: file of a mask that the map is compared with: voxels other than 0.
         heatmap: write the map.
         picture: write the picture; None for "where the map is written".
@@ -54,8 +62,8 @@ class Choices:
     all_classes: bool = False
     method: str | None = None
     layer: str | None = None
-    signed: bool = False
-    threshold: float | None = None
+    signed: bool | None = None
+    threshold: float | Literal["model"] | None = None
     truth: Path | None = None
     heatmap: bool = True
     picture: bool | None = None
@@ -66,7 +74,7 @@ class Choices:
                 f"Expected one class or all classes, received {self.label!r} and all. "
                 "Leave one out."
             )
-        if self.threshold is not None:
+        if self.threshold is not None and self.threshold != MODELS_OWN:
             check_threshold(self.threshold)
             object.__setattr__(self, "threshold", float(self.threshold))
         if self.truth is not None:
@@ -75,6 +83,18 @@ class Choices:
                 raise ScanNotFoundError(
                     f"There is no mask {str(self.truth)!r}. Check the path given as truth."
                 )
+
+    def level(self, prediction: Prediction) -> float | None:
+        """The threshold for a prediction's map; None for no mask."""
+        if self.threshold == MODELS_OWN:
+            return prediction.explanation.threshold or EVIDENCE_LEVEL
+        return None if self.threshold is None else float(self.threshold)
+
+    def shows_sign(self, prediction: Prediction) -> bool:
+        """Whether the map of a prediction keeps its sign."""
+        if self.signed is None:
+            return prediction.spec.activation is Activation.IDENTITY
+        return self.signed
 
     @property
     def writes_picture(self) -> bool:
@@ -205,19 +225,18 @@ def write_results(
             files.add(Path(folder) / file_name, content)
 
         for prediction, own in zip(predictions, names, strict=True):
+            level, signed = choices.level(prediction), choices.shows_sign(prediction)
             if own.mask:
-                assert choices.threshold is not None
-                add(own.mask, mask_file(prediction, prediction.mask(choices.threshold)))
+                assert level is not None
+                add(own.mask, mask_file(prediction, prediction.mask(level)))
             if own.heatmap:
-                add(own.heatmap, map_file(prediction, signed=choices.signed))
+                add(own.heatmap, map_file(prediction, signed=signed))
             if own.overlay:
                 add(
                     own.overlay,
-                    overlay_png(
-                        prediction, signed=choices.signed, threshold=choices.threshold, truth=truth
-                    ),
+                    overlay_png(prediction, signed=signed, threshold=level, truth=truth),
                 )
-            prediction.measure(choices.threshold, truth)
+            prediction.measure(level, truth)
             if len(predictions) > 1:
                 prediction.release()
         add(result, json_bytes(result_dict(predictions, choices, truth, names)))

@@ -10,6 +10,19 @@ if TYPE_CHECKING:
     from vcam_client.results import Choices
 
 
+class _Threshold(click.ParamType[float | str]):
+    """A share of the strongest, or "model"."""
+
+    name = "share"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | str:
+        if value == "model":
+            return "model"
+        return float(click.FloatRange(0, 1, min_open=True).convert(value, param, ctx))
+
+
 def choice_options(command: Callable[..., None]) -> Callable[..., None]:
     """--class, --all-classes, --method, --layer, --signed, --threshold, --truth, --no-heatmap."""
     for option in reversed(
@@ -27,12 +40,17 @@ def choice_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "--layer", metavar="NAME", help="Target layer of the map; by default the model's."
             ),
-            click.option("--signed", is_flag=True, help="Show what speaks against the class, too."),
+            click.option(
+                "--signed/--unsigned",
+                default=None,
+                help="Show what speaks against the class, too; regressions do so by default.",
+            ),
             click.option(
                 "--threshold",
-                type=click.FloatRange(0, 1, min_open=True),
+                type=_Threshold(),
                 metavar="SHARE",
-                help="Write a mask of voxels from this share of the strongest, and list boxes.",
+                help="Write a mask of voxels from this share of the strongest, and list boxes; "
+                '"model" for the share that the model\'s validation data gave.',
             ),
             click.option(
                 "--truth",

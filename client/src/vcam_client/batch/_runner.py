@@ -97,6 +97,8 @@ def run_batch(
             f"The model knows no label {choices.label!r}. Choose one of: "
             f"{', '.join(served.spec.labels)}."
         )
+    if served.spec.explanations:
+        served.spec.explanation(choices.method, choices.layer)
     if choices.all_classes:
         _require_apart(items, served.spec.labels)
     asked = _record.Asked(model=model, choices=choices, reading=reading or ReadOptions())
