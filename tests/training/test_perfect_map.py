@@ -122,6 +122,64 @@ def test_the_worst_ball_is_no_better_than_balls_at_other_places() -> None:
     assert worst < worst_ball_dice(8, layer, grid)
 
 
+@pytest.mark.parametrize(
+    ("grid", "layer", "radii"),
+    [
+        ((24, 24, 24), cube(6, 1.5, 4), (4, 4, 4)),
+        ((24, 24, 24), cube(6, 1.5, 4), (2.5, 4, 5)),
+        ((16, 24, 24), cube(4, 3.5, 3), (3, 3, 3)),  # the first axis is no other's like
+        ((21, 14), CamLayer(name="plane", cells=(5, 9), offset=(2, -1.5), stride=(4, 1.5)), (3, 2)),
+        ((12, 20), CamLayer(name="wide", cells=(1, 2), offset=(5.5, 3), stride=(12, 8)), (9, 6)),
+        (
+            (24, 20),
+            CamLayer(name="fine", cells=(48, 60), offset=(0, 0), stride=(0.5, 1 / 3)),
+            (3, 2),
+        ),
+        ((15, 15), CamLayer(name="tiny", cells=(5, 5), offset=(1, 1), stride=(3, 3)), (0.3, 0.4)),
+    ],
+)
+def test_the_worst_ball_is_that_of_the_whole_grid(
+    grid: tuple[int, ...], layer: CamLayer, radii: tuple[float, ...]
+) -> None:
+    """The same placements, masks and maps on the whole grid, every threshold tried."""
+    worst = 1.0
+    for phases in product(*(np.linspace(0, stride / 2, 5) for stride in layer.stride)):
+        centre = [
+            offset + stride * ((cells - 1) // 2) + phase
+            for cells, offset, stride, phase in zip(
+                layer.cells, layer.offset, layer.stride, phases, strict=True
+            )
+        ]
+        index = np.stack(np.indices(grid), axis=-1)
+        mask = (((index - centre) / radii) ** 2).sum(axis=-1) <= 1
+        mask |= (index == np.rint(centre)).all(axis=-1)
+        map_ = mask.astype(float)
+        for axis, (voxels, cells, offset, stride) in enumerate(
+            zip(grid, layer.cells, layer.offset, layer.stride, strict=True)
+        ):
+            there = [
+                [overlap(i, offset + stride * c, stride) / stride for i in range(voxels)]
+                for c in range(cells)
+            ]
+            back = [
+                [weight(i, offset, stride, cells, c) for c in range(cells)] for i in range(voxels)
+            ]
+            map_ = np.moveaxis(np.tensordot(np.dot(back, there), map_, (1, axis)), 0, axis)
+        levels = np.round(map_, 6)
+        worst = min(
+            worst,
+            max(
+                2 * (mask & (levels >= level)).sum() / (mask.sum() + (levels >= level).sum())
+                for level in np.unique(levels[levels > 0])
+            ),
+        )
+    assert worst_ball_dice(radii, layer, grid) == pytest.approx(worst, abs=1e-9)
+
+
+def test_an_empty_mask_is_shown_by_nothing() -> None:
+    assert perfect_map_dice(np.zeros((4, 4, 4), bool), cube(2, 0.5, 2)) == 0
+
+
 def test_the_ct_phantoms_cells_show_its_smallest_lesion() -> None:
     config = load("ct_phantom")
     source = config.data
