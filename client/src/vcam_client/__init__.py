@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vcam_client.prediction import Prediction
     from vcam_client.reading import read_volume
     from vcam_client.spec import ModelSpec
+    from vcam_client.verification import Verdict, Verification
     from vcam_client.volume import Volume
 
 __all__ = [
@@ -37,6 +38,8 @@ __all__ = [
     "ServedSpec",
     "Tls",
     "VcamError",
+    "Verdict",
+    "Verification",
     "VersionStatus",
     "Volume",
     "place",
@@ -54,6 +57,8 @@ _MODULE_OF = {
     "ServedSpec": "client",
     "Tls": "_tls",
     "VcamError": "errors",
+    "Verdict": "verification",
+    "Verification": "verification",
     "VersionStatus": "_calls",
     "Volume": "volume",
     "place": "grid",

@@ -98,13 +98,16 @@ def stem(path: Path) -> str:
     return path.stem
 
 
-def nifti_bytes(data: NDArray[np.uint8 | np.int8], volume: Volume, scale: float) -> bytes:
+def nifti_bytes(
+    data: NDArray[np.uint8 | np.int8], volume: Volume, scale: float, largest: float = 1.0
+) -> bytes:
     """A gzipped NIfTI of `data` with exactly the geometry of `volume`.
 
     Args:
         data: uint8 or int8 [I, J, K].
         volume: where it lies; a NIfTI source keeps its sform, qform and codes.
         scale: physical value of one step, written as scl_slope.
+        largest: physical value up to which viewers should show it.
     """
     source = volume.nifti_header
     kind: Any = nib.Nifti2Image if isinstance(source, nib.Nifti2Header) else nib.Nifti1Image
@@ -118,7 +121,8 @@ def nifti_bytes(data: NDArray[np.uint8 | np.int8], volume: Volume, scale: float)
         image.header.set_xyzt_units("mm")
     image.header.set_data_dtype(data.dtype)
     image.header.set_slope_inter(scale, 0)
-    image.header["cal_min"], image.header["cal_max"] = -1 if data.dtype.kind == "i" else 0, 1
+    image.header["cal_min"] = -largest if data.dtype.kind == "i" else 0
+    image.header["cal_max"] = largest
     image.header["vox_offset"] = image.header.single_vox_offset
     head = io.BytesIO()
     image.header.write_to(head)

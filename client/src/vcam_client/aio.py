@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TypeVar
 
-from vcam_client import _steps
+from vcam_client import _steps, _verifying
 from vcam_client._calls import (
     DEFAULT_MODEL,
     Answer,
@@ -29,9 +29,11 @@ from vcam_client._replicas import Replicas
 from vcam_client._retry import Retries
 from vcam_client._steps import Context, Done, Question, ServedSpec, Steps
 from vcam_client._tls import Tls
+from vcam_client._verifying import DEFAULT_BLOCKS, Plan, Progress
 from vcam_client.client import Scan, read_scan
 from vcam_client.errors import InputError, VcamError
 from vcam_client.prediction import Prediction
+from vcam_client.verification import Verification
 
 _Result = TypeVar("_Result")
 
@@ -185,6 +187,66 @@ class AsyncClient:
         which = Target(model=model, version=version, label=label)
         served, values = await self._run(_steps.scores(volume, which, self._context))
         return dict(zip(served.spec.labels, map(float, values), strict=True))
+
+    async def verify(
+        self,
+        scan: Scan,
+        *,
+        model: str = DEFAULT_MODEL,
+        version: int | None = None,
+        label: str | None = None,
+        target: str | None = None,
+        method: str | None = None,
+        layer: str | None = None,
+        series: str | int | None = None,
+        volume_index: int | None = None,
+        spacing: float | Sequence[float] | None = None,
+        strict: bool = False,
+        blocks: int = DEFAULT_BLOCKS,
+        fill: str = "median",
+        progress: Progress | None = None,
+    ) -> Verification:
+        """Explains one class of a scan, and checks whether its score hangs on what the map marks.
+
+        The scan is scored again with parts of it hidden, some 200 times: docs/verify.md.
+
+        Args:
+            blocks: how many blocks of the occlusion map there may be.
+            fill: what is put in place of what is hidden: the "median" of what was measured,
+                or the spec's "padding" value.
+            progress: called with how many of how many inputs of the model are done,
+                from a thread.
+
+        The other arguments and errors are those of `predict`.
+        """
+        volume, timings = await asyncio.to_thread(
+            read_scan, scan, series, volume_index, spacing, strict
+        )
+        question = Question(label=target, method=method, layer=layer)
+        which = Target(model=model, version=version, label=label)
+        plan = Plan(blocks=blocks, fill=fill, progress=progress)
+        return await self._run(
+            _verifying.verify(volume, which, question, self._context, timings, plan)
+        )
+
+    async def verify_prediction(
+        self,
+        prediction: Prediction,
+        *,
+        blocks: int = DEFAULT_BLOCKS,
+        fill: str = "median",
+        progress: Progress | None = None,
+    ) -> Verification:
+        """Checks an explanation that is there already, with the version that gave it.
+
+        Arguments are those of `verify`.
+
+        Raises:
+            ModelNotFoundError: the server has that version no more.
+            ServerError, ContractError: as for `predict`.
+        """
+        plan = Plan(blocks=blocks, fill=fill, progress=progress)
+        return await self._run(_verifying.verify_prediction(prediction, plan))
 
     async def status(
         self, model: str = DEFAULT_MODEL, *, version: int | None = None, label: str | None = None

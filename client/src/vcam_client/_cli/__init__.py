@@ -9,6 +9,7 @@ import click
 
 _COMMANDS = {
     "predict": "Score scans and show where the evidence lies.",
+    "verify": "Check an explanation: hide what the map marks, and score the scan again.",
     "inspect": "Show what a scan holds: series, geometry, units, storage, quirks.",
     "info": "Show the model spec that the server serves.",
     "status": "Show which versions of a model the server has.",

@@ -23,23 +23,31 @@ class _Threshold(click.ParamType[float | str]):
         return float(click.FloatRange(0, 1, min_open=True).convert(value, param, ctx))
 
 
+_CLASS = click.option(
+    "--class",
+    "label",
+    metavar="NAME",
+    help="The class to explain; by default what the model's spec says.",
+)
+_METHOD = click.option("--method", metavar="NAME", help="CAM method; by default the model's own.")
+_LAYER = click.option(
+    "--layer", metavar="NAME", help="Target layer of the map; by default the model's."
+)
+
+
+def explanation_options(command: Callable[..., None]) -> Callable[..., None]:
+    """--class (as `label`), --method, --layer: which one explanation."""
+    return _CLASS(_METHOD(_LAYER(command)))
+
+
 def choice_options(command: Callable[..., None]) -> Callable[..., None]:
     """--class, --all-classes, --method, --layer, --signed, --threshold, --truth, --no-heatmap."""
     for option in reversed(
         (
-            click.option(
-                "--class",
-                "label",
-                metavar="NAME",
-                help="The class to explain; by default what the model's spec says.",
-            ),
+            _CLASS,
             click.option("--all-classes", is_flag=True, help="Explain every class."),
-            click.option(
-                "--method", metavar="NAME", help="CAM method; by default the model's own."
-            ),
-            click.option(
-                "--layer", metavar="NAME", help="Target layer of the map; by default the model's."
-            ),
+            _METHOD,
+            _LAYER,
             click.option(
                 "--signed/--unsigned",
                 default=None,
