@@ -141,7 +141,7 @@ def test_a_method_is_called_by_its_name(
     label = subject.spec.labels[0]
     expected = reference.predict(scan, model=subject.name, target=label)
     found = ask("predict", scan, model=subject.name, target=label, method="gradcam")
-    assert found.method == "gradcam"
+    assert found.explanation.method == "gradcam"
     assert_same(found, expected)
     every = ask("predict_all", scan, model=subject.name, method="gradcam")
     assert_same(every[0], expected)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from vcam_client.errors import ServableError
 from vcam_serving._difference import TOLERANCE
 from vcam_serving.session import Servable
-from vcam_serving.verify import SPEC_FILE, Example, verify
+from vcam_serving.verify import SPEC_FILE, SPEC_SIGNATURE, Example, contract, verify
 from vcam_training.signatures import ServingModel
 
 
@@ -23,7 +23,7 @@ def examples_of(one):
     }
     examples = []
     with Servable(one.path) as servable:
-        for name in ("serving_default", "gradcam", "gradcam_all", "scores"):
+        for name in sorted(set(contract(spec)) - {SPEC_SIGNATURE}):
             inputs = {alias: known[alias] for alias in servable.signatures[name].inputs}
             outputs = servable.run(name, inputs)
             examples.append(Example(signature=name, inputs=inputs, outputs=outputs))

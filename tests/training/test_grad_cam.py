@@ -5,8 +5,10 @@ import tensorflow as tf
 from keras import layers
 
 from vcam_client.errors import ConfigError
-from vcam_training.grad_cam import class_logits, explain, explainer, forward, grad_cam
+from vcam_training.cam_methods import grad_cam
+from vcam_training.grad_cam import class_logits, forward
 from vcam_training.receptive_field import find_layer
+from vcam_training.target_layer import explain, explainer
 
 CLASSES = 3
 BATCH = 4
@@ -69,10 +71,10 @@ def test_explain_is_one_batch_of_the_explainer():
 
 def test_all_maps_are_the_maps_of_each_class():
     model, volume = classifier((9, 7)), volumes((9, 7))
-    passed = forward(model, find_layer(model, "features"), volume, one_logit=False)
+    passed = forward(model, [find_layer(model, "features")], volume, one_logit=False)
     assert passed.logits.shape == (BATCH, CLASSES)
     np.testing.assert_allclose(passed.logits, model(volume), atol=1e-6)
-    every = passed.all_cams().numpy()
+    every = passed.each_class(lambda index: passed.cams(index)[0]).numpy()
     for index in range(CLASSES):
         expected = by_hand(model, volume, [index] * BATCH)
         np.testing.assert_allclose(every[:, index], expected, atol=1e-6)
@@ -89,14 +91,14 @@ def test_samples_of_a_batch_do_not_mix():
 def test_one_logit_explains_minus_z_and_z():
     model, volume = classifier((9, 7), outputs=1), volumes((9, 7))
     layer = find_layer(model, "features")
-    passed = forward(model, layer, volume, one_logit=True)
+    passed = forward(model, [layer], volume, one_logit=True)
     z = model(volume).numpy()
     np.testing.assert_allclose(passed.logits, np.concatenate([-z / 2, z / 2], 1), atol=1e-6)
     np.testing.assert_allclose(passed.targets, np.concatenate([-z, z], 1), atol=1e-6)
     softmax = tf.nn.softmax(class_logits(tf.constant(z)))[:, 1]
     np.testing.assert_allclose(softmax, tf.sigmoid(z)[:, 0], atol=1e-6)
     for index, sign in ((0, -1.0), (1, 1.0)):
-        cam = passed.cam(tf.fill([BATCH], index))
+        [cam] = passed.cams(tf.fill([BATCH], index))
         expected = by_hand(model, volume, [0] * BATCH, sign)
         np.testing.assert_allclose(cam, expected, atol=1e-6)
 
@@ -110,10 +112,10 @@ def test_the_first_class_is_the_method_applied_to_minus_z():
         return tf.reduce_sum(tf.nn.relu(gradients) * features, -1)
 
     model, volume = classifier((9, 7), outputs=1), volumes((9, 7))
-    passed = forward(model, find_layer(model, "features"), volume, one_logit=True)
-    first = passed.cam(tf.zeros(BATCH, tf.int32), rectified).numpy()
+    passed = forward(model, [find_layer(model, "features")], volume, one_logit=True)
+    first = passed.cams(tf.zeros(BATCH, tf.int32), rectified)[0].numpy()
     np.testing.assert_allclose(seen["target"], -model(volume)[:, 0], atol=1e-6)
-    second = passed.cam(tf.ones(BATCH, tf.int32), rectified).numpy()
+    second = passed.cams(tf.ones(BATCH, tf.int32), rectified)[0].numpy()
     assert (first >= 0).all()
     assert (second >= 0).all()
     assert not np.allclose(first, -second)
@@ -137,19 +139,19 @@ def test_the_layer_is_left_as_it_was():
     explain(model, "features", volume, np.zeros(BATCH, np.int32))
     assert "call" not in vars(layer)
     with pytest.raises(ValueError, match="incompatible"):
-        forward(model, layer, tf.zeros((1, 9, 7, 8)), one_logit=False)
+        forward(model, [layer], tf.zeros((1, 9, 7, 8)), one_logit=False)
     assert "call" not in vars(layer)
 
 
 def test_a_layer_that_is_not_called_once_is_refused():
     model, volume = classifier((9, 7)), volumes((9, 7))
     with pytest.raises(ConfigError, match="called 0 times"):
-        forward(model, layers.Conv2D(1, 3), volume, one_logit=False)
+        forward(model, [layers.Conv2D(1, 3)], volume, one_logit=False)
     inputs = keras.Input((9, 7, 1))
     twice = layers.Conv2D(1, 3, padding="same")
     x = layers.Flatten()(twice(twice(inputs)))
     with pytest.raises(ConfigError, match="called 2 times"):
-        forward(keras.Model(inputs, layers.Dense(1)(x)), twice, volume, one_logit=False)
+        forward(keras.Model(inputs, layers.Dense(1)(x)), [twice], volume, one_logit=False)
 
 
 def test_scores_that_ignore_the_layer_give_a_zero_map():
