@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_training.config import Config
+from vcam_training.config import SYMMETRIC, Config
 from vcam_training.data.dataset import Split
 
 MIRROR_AXIS = -1
@@ -40,18 +40,18 @@ def batches(
     for at in range(0, len(order), config.batch_size):
         chosen = order[at : at + config.batch_size]
         volumes = split.volumes[chosen].astype(np.float32)
-        if config.augmentation == "cube":
-            volumes = np.stack([cube_symmetry(rng, volume) for volume in volumes])
+        if config.augmentation in SYMMETRIC:
+            volumes = np.stack([symmetry(rng, volume) for volume in volumes])
         elif config.augmentation == "chest":
             volumes = np.stack([mirror(rng, volume) for volume in volumes])
             volumes = np.stack([shift(rng, volume, config.shift, padding) for volume in volumes])
         yield volumes[..., None], split.labels[chosen]
 
 
-def cube_symmetry(rng: np.random.Generator, volume: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One of the 48 ways to lay a cube [N, N, N] onto itself."""
-    turned = volume.transpose(rng.permutation(3))
-    return turned[tuple(slice(None, None, step) for step in rng.choice((-1, 1), 3))]
+def symmetry(rng: np.random.Generator, volume: NDArray[np.float32]) -> NDArray[np.float32]:
+    """One of the 8 ways to lay a square [N, N], or 48 a cube [N, N, N], onto itself."""
+    turned = volume.transpose(rng.permutation(volume.ndim))
+    return turned[tuple(slice(None, None, step) for step in rng.choice((-1, 1), volume.ndim))]
 
 
 def mirror(rng: np.random.Generator, volume: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -17,12 +17,14 @@ from typing import Any
 from vcam_client.errors import ConfigError
 from vcam_client.spec import ExplainDefault
 from vcam_training import configs
-from vcam_training.data.sources import SOURCES, CtPhantomSource, SolidsSource
-from vcam_training.models import NETWORKS, KerasCt, SmallCnn3d
+from vcam_training.data.sources import SOURCES, CtPhantomSource, DiscsSource, SolidsSource
+from vcam_training.models import NETWORKS, KerasCt, ResidualNet, SmallCnn3d
 
 KINDS: dict[str, dict[str, type]] = {"data": SOURCES, "model": NETWORKS}
 """Names that a config uses for its data sets and networks."""
-AUGMENTATIONS = ("none", "cube", "chest")
+SYMMETRIC = {"square": 2, "cube": 3}
+"""Augmentations that lay a grid with equal sides onto itself: its number of axes."""
+AUGMENTATIONS = ("none", *SYMMETRIC, "chest")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +38,9 @@ class Config:
         model: the network.
         explain_default: TOP_CLASS (one logit for each label) or POSITIVE_CLASS (one
             logit; the last of two labels is the positive one).
-        augmentation: "none"; "cube": the 48 symmetries of a cube; "chest": mirrored
-            left to right, shifted by up to `shift` voxels and padded.
+        augmentation: "none"; "square", "cube": the 8 symmetries of a square, the 48 of
+            a cube; "chest": mirrored left to right, shifted by up to `shift` voxels and
+            padded.
         shift: voxels, for "chest".
         epochs, batch_size: of training.
         learning_rate: its peak; it warms up over half an epoch, then falls as a
@@ -48,8 +51,8 @@ class Config:
     name: str
     description: str = ""
     intended_use: str = ""
-    data: SolidsSource | CtPhantomSource
-    model: SmallCnn3d | KerasCt
+    data: SolidsSource | CtPhantomSource | DiscsSource
+    model: SmallCnn3d | KerasCt | ResidualNet
     explain_default: ExplainDefault = ExplainDefault.TOP_CLASS
     augmentation: str = "none"
     shift: int = 0
@@ -70,10 +73,11 @@ class Config:
                 f"{self.epochs}, {self.batch_size} and {self.learning_rate}."
             )
         shape = self.data.grid.shape
-        if self.augmentation == "cube" and len(set(shape)) != 1:
+        wanted = SYMMETRIC.get(self.augmentation, len(shape))
+        if len(shape) != wanted or (self.augmentation in SYMMETRIC and len(set(shape)) != 1):
             raise ConfigError(
-                f"Expected a cube for augmentation=cube, received a grid of {shape}. "
-                "Set augmentation=none or a cubic grid."
+                f"Expected a {self.augmentation} for augmentation={self.augmentation}, received "
+                f"a grid of {shape}. Set augmentation=none or a grid of {wanted} equal sides."
             )
 
     @property
@@ -179,6 +183,8 @@ def _parse(hint: Any, text: str, field: str, key: str) -> Any:
                 f"Expected {key} to be one of {', '.join(KINDS[field])}, received {text!r}."
             )
         return KINDS[field][text]()
+    if isinstance(hint, types.UnionType):  # a value or None, the default
+        hint = next(kind for kind in typing.get_args(hint) if kind is not types.NoneType)
     try:
         if typing.get_origin(hint) is tuple:
             return _parse_tuple(typing.get_args(hint), text)

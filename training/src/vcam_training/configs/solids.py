@@ -26,7 +26,7 @@ def config() -> Config:
         description="Tells spheres from octahedra by their shape.",
         intended_use="Tests and teaching; made-up data.",
         data=SolidsSource(),
-        model=SmallCnn3d(filters=(16, 32, 64), pools=2),
+        model=SmallCnn3d(filters=(16, 32, 64), pools=2, head="evidence"),
         augmentation="cube",
         epochs=4,
         batch_size=10,

@@ -1,6 +1,7 @@
 """What training needs from any data: three splits in memory, and what their values mean."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +10,16 @@ from numpy.typing import NDArray
 from vcam_client.errors import ConfigError
 from vcam_client.spec import Grid, Intensity
 
+Report = Callable[[str], None]
+"""Is told, line by line, what happens."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Split:
     """Volumes on the model's grid.
 
     Attributes:
-        volumes: int16 or float32 [n, *grid], physical values.
+        volumes: int16 or float32 [n, *grid], physical values; images if the grid is 2-D.
         labels: int32 [n], index into the data set's labels.
         masks: bool [n, *grid], what makes a volume's label true (a lesion, a solid);
             all false where nothing does.

@@ -6,9 +6,10 @@ layer inside.
 """
 
 from vcam_training.models.keras_ct import KerasCt
+from vcam_training.models.residual_net import ResidualNet
 from vcam_training.models.small_cnn_3d import SmallCnn3d
 
-NETWORKS = {"small": SmallCnn3d, "keras_ct": KerasCt}
+NETWORKS = {"small": SmallCnn3d, "keras_ct": KerasCt, "residual": ResidualNet}
 """Networks by the name that a config and `--set model=NAME` use."""
 
-__all__ = ["NETWORKS", "KerasCt", "SmallCnn3d"]
+__all__ = ["NETWORKS", "KerasCt", "ResidualNet", "SmallCnn3d"]

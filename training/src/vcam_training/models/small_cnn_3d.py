@@ -7,9 +7,8 @@ from keras import layers
 
 from vcam_client.errors import ConfigError
 from vcam_training.intensity import Window
-from vcam_training.models.smooth_max import SmoothMaxPooling
+from vcam_training.models.head import check_head, logits
 
-POOLINGS = ("max", "smooth_max", "average")
 _MOMENTUM = 0.9
 """Of the running statistics: a run has some hundred steps, not many thousands."""
 
@@ -29,6 +28,7 @@ class SmallCnn3d:
         pools: how many convolutions are followed by max-pooling; cells are
             shrink · 2 ** pools voxels wide.
         pooling: "max", "smooth_max" or "average", over all cells.
+        head: "signed" or "evidence", see `models.head`.
         use_bias: biases in the convolutions; the dense layer always has one.
         batch_norm: batch normalisation between each convolution and its ReLU. What
             global max-pooling learns in a chest depends on it.
@@ -40,11 +40,13 @@ class SmallCnn3d:
     filters: tuple[int, ...] = (8, 16, 32, 64)
     pools: int = 2
     pooling: str = "max"
+    head: str = "signed"
     use_bias: bool = False
     batch_norm: bool = False
     target_layer: str = "last"
 
     def __post_init__(self) -> None:
+        check_head(self.pooling, self.head)
         if not self.filters or min(self.filters) < 1 or not 0 <= self.pools <= len(self.filters):
             raise ConfigError(
                 f"Expected at least one filter count and 0 to {len(self.filters)} pools, received "
@@ -52,11 +54,6 @@ class SmallCnn3d:
             )
         if self.shrink < 1:
             raise ConfigError(f"Expected shrink ≥ 1, received {self.shrink}. Set model.shrink.")
-        if self.pooling not in POOLINGS:
-            raise ConfigError(
-                f"Expected a pooling out of {POOLINGS}, received {self.pooling!r}. "
-                "Set model.pooling."
-            )
 
     def build(
         self, grid: tuple[int, ...], window: tuple[float, float], outputs: int
@@ -95,10 +92,5 @@ class SmallCnn3d:
             x = layers.ReLU(name=f"relu{number}")(x)
             if number <= self.pools:
                 x = layers.MaxPooling3D(2, name=f"pool{number}")(x)
-        if self.pooling == "max":
-            x = layers.GlobalMaxPooling3D(name="global_max")(x)
-        elif self.pooling == "smooth_max":
-            x = SmoothMaxPooling(name="global_smooth_max")(x)
-        else:
-            x = layers.GlobalAveragePooling3D(name="global_average")(x)
-        return keras.Model(volume, layers.Dense(outputs, name="logits")(x), name="small_cnn_3d")
+        outcome = logits(x, self.pooling, self.head, outputs)
+        return keras.Model(volume, outcome, name="small_cnn_3d")

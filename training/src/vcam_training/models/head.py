@@ -1,0 +1,65 @@
+"""What ends each network: a global pooling and one dense layer."""
+
+import keras
+from keras import layers
+
+from vcam_client.errors import ConfigError
+from vcam_training.models.smooth_max import SmoothMaxPooling
+
+POOLINGS = ("max", "smooth_max", "average")
+HEADS = ("signed", "evidence")
+_GLOBAL = {
+    ("max", 2): layers.GlobalMaxPooling2D,
+    ("max", 3): layers.GlobalMaxPooling3D,
+    ("average", 2): layers.GlobalAveragePooling2D,
+    ("average", 3): layers.GlobalAveragePooling3D,
+}
+
+
+def check_head(pooling: str, head: str) -> None:
+    """Checks the settings of a network.
+
+    Raises:
+        ConfigError: no such pooling or head.
+    """
+    for name, value, known in (("pooling", pooling, POOLINGS), ("head", head, HEADS)):
+        if value not in known:
+            raise ConfigError(
+                f"Expected a {name} out of {known}, received {value!r}. Set model.{name}."
+            )
+
+
+def logits(features: keras.KerasTensor, pooling: str, head: str, outputs: int) -> keras.KerasTensor:
+    """The logits of a feature map.
+
+    Behind one dense layer Grad-CAM is the sum of the features, weighted as the score
+    weights them. A "signed" head may tell a class by what is absent: then the map of
+    the true class is negative just where its object is. With an "evidence" head no
+    weight is negative: a class scores by features that are present, absence is left
+    to the bias and to the other classes, and no map of nonnegative features is
+    negative anywhere.
+
+    Args:
+        features: [B, *cells, C] with 2 or 3 spatial axes.
+        pooling: out of POOLINGS, over all cells.
+        head: out of HEADS.
+        outputs: how many logits.
+
+    Returns:
+        [B, outputs], of a layer "logits".
+    """
+    dimensions = len(features.shape) - 2
+    if pooling == "smooth_max":
+        pooled = SmoothMaxPooling(name="global_smooth_max")(features)
+    else:
+        pooled = _GLOBAL[pooling, dimensions](name=f"global_{pooling}")(features)
+    if head == "signed":
+        return layers.Dense(outputs, name="logits")(pooled)
+    # as wide as Glorot's uniform distribution, its positive half
+    limit = (6 / (features.shape[-1] + outputs)) ** 0.5
+    return layers.Dense(
+        outputs,
+        kernel_initializer=keras.initializers.RandomUniform(0.0, limit),
+        kernel_constraint=keras.constraints.NonNeg(),
+        name="logits",
+    )(pooled)
