@@ -12,7 +12,7 @@ import pytest
 
 from vcam_client.errors import ConfigError
 from vcam_training import train
-from vcam_training.batches import batches, cube_symmetry, mirror, shift, steps_per_epoch
+from vcam_training.batches import batches, mirror, shift, steps_per_epoch, symmetry
 from vcam_training.config import Config, load, override
 from vcam_training.data.dataset import DataSet, Split
 from vcam_training.run_folder import RunFolder, read_config, read_finished
@@ -360,8 +360,16 @@ def test_an_epoch_shows_each_volume_once_in_another_order(config: Config) -> Non
 def test_a_cube_has_48_symmetries() -> None:
     rng = np.random.default_rng(0)
     volume = np.arange(27, dtype=np.float32).reshape(3, 3, 3)
-    seen = {cube_symmetry(rng, volume).tobytes() for _ in range(1000)}
+    seen = {symmetry(rng, volume).tobytes() for _ in range(1000)}
     assert len(seen) == 48
+
+
+def test_a_square_has_8_symmetries() -> None:
+    rng = np.random.default_rng(0)
+    image = np.arange(9, dtype=np.float32).reshape(3, 3)
+    seen = {symmetry(rng, image).tobytes() for _ in range(200)}
+    turned = [np.rot90(side, turns) for side in (image, image.T) for turns in range(4)]
+    assert seen == {np.ascontiguousarray(side).tobytes() for side in turned}
 
 
 def test_mirroring_swaps_left_and_right() -> None:
