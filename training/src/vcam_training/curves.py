@@ -1,12 +1,17 @@
-"""Draws a run's history."""
+"""Draws a run's history, and how often its scores come true."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from vcam_training.calibration import Calibration
+from vcam_training.intervals import wilson_interval
+from vcam_training.reliability import Reliability
 from vcam_training.run_folder import Row
 
 
@@ -15,8 +20,7 @@ def draw_curves(path: Path, history: Sequence[Row], title: str) -> None:
 
     The epoch with the lowest validation loss, whose network is kept, is marked.
     """
-    figure = Figure(figsize=(10, 4), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(10, 4)
     epochs = [row.epoch for row in history]
     best = min(history, key=lambda row: row.val_loss).epoch
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
@@ -32,3 +36,66 @@ def draw_curves(path: Path, history: Sequence[Row], title: str) -> None:
     figure.axes[1].set_ylim(top=1.01)
     figure.suptitle(title)
     figure.savefig(path, format="png")
+
+
+def draw_reliability(path: Path, calibration: Calibration, title: str) -> None:
+    """How often scores of the test split came true, before and after calibration, as PNG.
+
+    A dot for each bin with its 95 % interval and its number of scores. Dots on the
+    diagonal are scores that are probabilities.
+    """
+    figure = _figure(10, 5.2)
+    cases = (
+        (calibration.before, "as trained"),
+        (calibration.after, f"calibrated, T = {calibration.temperature:.2f}"),
+    )
+    for axes, (shown, name) in zip(figure.subplots(1, 2, sharey=True), cases, strict=True):
+        _draw_bins(axes, shown)
+        error = f"error {shown.error:.3f} ({shown.lower:.3f} to {shown.upper:.3f})"
+        perfect = f"true probabilities would show {shown.error_of_perfect:.3f}"
+        axes.set(xlabel="mean score", title=f"{name}\n{error};\n{perfect}")
+    if calibration.decision_threshold is not None:
+        threshold = calibration.decision_threshold
+        figure.axes[1].axvline(
+            threshold, color="grey", linestyle=":", label=f"decision threshold {threshold:.3f}"
+        )
+    figure.axes[0].set_ylabel("how often it came true")
+    figure.axes[1].legend(loc="upper left")
+    figure.suptitle(f"{title}: {calibration.after.count} scores of the test split")
+    figure.savefig(path, format="png")
+
+
+def _draw_bins(axes: Any, shown: Reliability) -> None:
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1, label="scores are probabilities")
+    shares = np.array([one.frequency for one in shown.bins])
+    ends = np.array(
+        [wilson_interval(round(one.frequency * one.count), one.count) for one in shown.bins]
+    )
+    axes.errorbar(
+        [one.score for one in shown.bins],
+        shares,
+        yerr=np.clip([shares - ends[:, 0], ends[:, 1] - shares], 0, None),
+        fmt="o",
+        capsize=3,
+        label="bins with 95 % intervals",
+    )
+    for one in shown.bins:
+        right = one.score > 0.5
+        axes.annotate(
+            str(one.count),
+            (one.score, one.frequency),
+            xytext=(-6 if right else 6, 0),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            va="center",
+            fontsize="small",
+        )
+    axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
+    axes.grid(alpha=0.3)
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Inches, without a window."""
+    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure

@@ -1,19 +1,36 @@
-"""Held-out figures: accuracy with its interval, and whether the map points at the object."""
+"""Held-out figures with their intervals and chance, and what validation fixes for them.
 
+Validation sets what has to be set: the temperature, the decision threshold, each
+method's levels. The test split is then measured once with all of that.
+"""
+
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
-from vcam_client.spec import CamLayer, Metric
+from vcam_client.errors import ConfigError
+from vcam_client.evidence import Finding, finding, nothing_up_to
+from vcam_client.spec import CamLayer, Explanation, Metric
+from vcam_training.calibration import Calibration, calibrate, scores_of
+from vcam_training.cam_methods import DEFAULT_METHOD
 from vcam_training.data.dataset import Split
+from vcam_training.evidence_levels import EvidenceLevels, classes_of, measure, roles
+from vcam_training.intervals import auc_metric, mean_metric, share_metric
+from vcam_training.localisation import cell_distances, energy_inside, heatmap_on_grid, overlap
+from vcam_training.maps import explained
 from vcam_training.perfect_map import perfect_map_dice
-from vcam_training.target_layer import explainer
 
-Z_95 = 1.959964
-"""Normal quantile of a two-sided 95 % interval."""
-_BATCH = 16
+SCORE_METRICS = (
+    "accuracy",
+    "sensitivity, at threshold",
+    "specificity, at threshold",
+    "AUC",
+    "expected calibration error",
+)
+"""Figures about scores, whatever layer or method maps are made by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,156 +39,185 @@ class Evaluation:
 
     Attributes:
         metrics: held-out figures for the model spec.
-        reference_maximum: median of the largest cell over validation volumes that
-            are classified correctly and have an object; None without one.
+        calibration: temperature, decision threshold and reliability.
+        method: the CAM method that the figures about maps were measured with.
+        levels: of each CAM method on the run's layer.
     """
 
     metrics: tuple[Metric, ...]
-    reference_maximum: float | None
+    calibration: Calibration
+    method: str
+    levels: Mapping[str, EvidenceLevels]
 
     def to_json_dict(self) -> dict[str, object]:
         """Plain values; `from_json_dict` reads them."""
         return {
             "metrics": [asdict(metric) for metric in self.metrics],
-            "reference_maximum": self.reference_maximum,
+            "calibration": self.calibration.to_json_dict(),
+            "method": self.method,
+            "levels": {name: levels.to_json_dict() for name, levels in self.levels.items()},
         }
 
     @classmethod
-    def from_json_dict(cls, values: dict) -> "Evaluation":
-        """The evaluation that `to_json_dict` wrote."""
-        return cls(
-            metrics=tuple(Metric(**metric) for metric in values["metrics"]),
-            reference_maximum=values["reference_maximum"],
-        )
+    def from_json_dict(cls, values: dict[str, Any]) -> "Evaluation":
+        """The evaluation that `to_json_dict` wrote.
+
+        Raises:
+            ConfigError: something is missing or unknown.
+        """
+        try:
+            return cls(
+                metrics=tuple(Metric(**metric) for metric in values["metrics"]),
+                calibration=Calibration.from_json_dict(values["calibration"]),
+                method=values["method"],
+                levels={k: EvidenceLevels(**levels) for k, levels in values["levels"].items()},
+            )
+        except (KeyError, TypeError) as error:
+            raise ConfigError(
+                "Expected the figures of a run of this version of vcam, received some with a "
+                f"wrong or missing part ({error}). Delete the run's metrics.json; the command "
+                "that trained it measures again."
+            ) from error
 
 
-def evaluate(model: keras.Model, layer: CamLayer, validation: Split, test: Split) -> Evaluation:
-    """Measures a trained model on the test split.
+def evaluate(
+    model: keras.Model,
+    layer: CamLayer,
+    validation: Split,
+    test: Split,
+    *,
+    method: str = DEFAULT_METHOD,
+) -> Evaluation:
+    """Fits on the validation split what has to be fitted, and measures the test split.
 
-    Pointing is measured on every held-out volume that has an object (a lesion, a
-    solid), for its true class, whatever the model predicted: the strongest cell's
-    centre lies inside the object, or no further than one cell from it. Beside it
-    stands chance: the share of cells for which that is so, which is what a
-    uniformly random cell would reach.
+    Args:
+        model: a trained training model.
+        layer: as `target_layer(model, name).place`.
+        validation, test: the splits.
+        method: the CAM method that figures about maps are measured with.
+
+    Raises:
+        ConfigError: no such layer or method.
     """
-    right = predicted(model, test.volumes) == test.labels
-    metrics = [_share("accuracy", right)]
-    has_object = test.masks.any(axis=tuple(range(1, test.masks.ndim)))
-    if has_object.any():
-        volumes, labels = test.volumes[has_object], test.labels[has_object]
-        cams = maps(model, layer, volumes, labels)
-        distances = np.stack([cell_distances(m, layer) for m in test.masks[has_object]])
-        strongest = cams.reshape(len(cams), -1).argmax(axis=1)
-        at_strongest = distances.reshape(len(cams), -1)[np.arange(len(cams)), strongest]
-        for name, reach in (("pointing, within one cell", 1.0), ("pointing, inside", 0.0)):
-            chance = float((distances <= reach).mean())
-            metrics.append(_share(name, at_strongest <= reach, chance=chance))
-        ceiling = [perfect_map_dice(mask, layer) for mask in test.masks[has_object]]
-        metrics.append(
-            Metric(
-                name="Dice of a perfect map, lowest",
-                value=min(ceiling),
-                count=len(ceiling),
-                split="test",
+    measured = measure(model, layer, validation)
+    maps = _TestMaps(layer, method, measured.levels[method], test, classes_of(model))
+    for one in explained(
+        model, layer.name, test.volumes, maps.roles.class_index, methods=(method,)
+    ):
+        maps.add(one.index, one.logits, one.cams[method])
+    calibration = calibrate(measured.logits, validation.labels, maps.logits, test.labels)
+    return Evaluation(
+        metrics=(*_score_metrics(maps.logits, test, calibration), *maps.metrics()),
+        calibration=calibration,
+        method=method,
+        levels=measured.levels,
+    )
+
+
+def _score_metrics(logits: np.ndarray, test: Split, calibration: Calibration) -> list[Metric]:
+    found = [share_metric("accuracy", logits.argmax(axis=1) == test.labels)]
+    positive = test.labels == 1
+    if logits.shape[1] == 2 and positive.any() and not positive.all():
+        scores = scores_of(logits, calibration.temperature)[:, 1]
+        if calibration.decision_threshold is not None:
+            decided = scores >= calibration.decision_threshold
+            found += [
+                share_metric("sensitivity, at threshold", decided[positive]),
+                share_metric("specificity, at threshold", ~decided[~positive]),
+            ]
+        margin = logits[:, 1] - logits[:, 0]  # ranks as scores do, and never saturates
+        found.append(auc_metric("AUC", margin[positive], margin[~positive]))
+    error = calibration.after
+    found.append(
+        Metric(
+            name="expected calibration error",
+            value=error.error,
+            lower=error.lower,
+            upper=error.upper,
+            count=error.count,
+            split="test",
+        )
+    )
+    return found
+
+
+class _TestMaps:
+    """Measures maps of the test split one after the other.
+
+    Pointing, overlap and energy are measured on every volume that has an object, for its
+    true class, whatever the model predicted. Chance of pointing is the share of cells for
+    which it is so, which is what a uniformly random cell would reach.
+    """
+
+    def __init__(
+        self, layer: CamLayer, method: str, levels: EvidenceLevels, test: Split, classes: int
+    ) -> None:
+        self.roles = roles(test, classes)
+        self.logits = np.empty((len(test), classes), np.float32)
+        self._layer, self._test, self._levels = layer, test, levels
+        self._nothing = nothing_up_to(
+            Explanation(
+                signature=method,
+                method=method,
+                layer=layer.name,
+                reference_maximum=levels.reference_maximum,
+                evidence_minimum=levels.evidence_minimum,
             )
         )
-    return Evaluation(
-        metrics=tuple(metrics), reference_maximum=_reference_maximum(model, layer, validation)
-    )
+        self._silent = np.zeros((len(test), 2), bool)
+        self._rows: list[dict[str, float]] = []
 
+    def add(self, index: int, logits: np.ndarray, cams: np.ndarray) -> None:
+        """Takes one volume into account; cams float32 [2, *cells], see `Roles.class_index`."""
+        self.logits[index] = logits
+        self._silent[index] = [finding(c, self._nothing) is not Finding.EVIDENCE for c in cams]
+        if self.roles.has_mask[index]:
+            self._rows.append(self._located(cams[0], self._test.masks[index]))
 
-def predicted(model: keras.Model, volumes: NDArray) -> NDArray[np.int32]:
-    """int32 [n]: the class with the highest score; of one logit, its sign."""
-    logits = np.concatenate(
-        [np.asarray(model(_batch(volumes, at), training=False)) for at in _starts(volumes)]
-    )
-    if logits.shape[1] == 1:
-        return (logits[:, 0] > 0).astype(np.int32)
-    return logits.argmax(axis=1).astype(np.int32)
+    def _located(self, cam: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+        distances = cell_distances(mask, self._layer)
+        shown = heatmap_on_grid(cam, mask.shape, self._layer)
+        row = {
+            "distance": float(distances.flat[cam.argmax()]),
+            "near": float((distances <= 1).mean()),
+            "inside": float((distances <= 0).mean()),
+            "energy": energy_inside(shown, mask),
+            "share": float(mask.mean()),
+            "perfect": perfect_map_dice(mask, self._layer),
+        }
+        if self._levels.threshold is not None:
+            row |= asdict(overlap(shown, mask, self._levels.threshold))
+        return row
 
-
-def maps(
-    model: keras.Model, layer: CamLayer, volumes: NDArray, labels: NDArray[np.int32]
-) -> NDArray[np.float32]:
-    """float32 [n, *cells]: the Grad-CAM of each volume's own label, raw and signed."""
-    explain = explainer(model, layer.name, one_logit=model.output_shape[-1] == 1)
-    parts = [
-        explain(_batch(volumes, at), labels[at : at + _BATCH]).numpy() for at in _starts(volumes)
-    ]
-    return np.concatenate(parts)
-
-
-def cell_distances(mask: NDArray[np.bool_], layer: CamLayer) -> NDArray[np.float64]:
-    """float64 [*cells]: from each cell's centre to the object, in cells; 0 inside.
-
-    Inside means that the centre lies within half a voxel, along each axis, of a
-    voxel of the mask.
-    """
-    voxels = np.argwhere(mask)
-    centres = np.stack(
-        np.meshgrid(
-            *[
-                o + s * np.arange(n)
-                for o, s, n in zip(layer.offset, layer.stride, layer.cells, strict=True)
-            ],
-            indexing="ij",
-        ),
-        axis=-1,
-    ).reshape(-1, mask.ndim)
-    nearest = np.full(len(centres), np.inf)
-    near = _within_reach(centres, voxels, layer)
-    for index in np.flatnonzero(near):
-        gap = np.clip(np.abs(voxels - centres[index]) - 0.5, 0, None) / layer.stride
-        nearest[index] = np.sqrt((gap**2).sum(axis=1).min())
-    return nearest.reshape(layer.cells)
-
-
-def wilson_interval(successes: int, count: int) -> tuple[float, float]:
-    """The 95 % score interval of a proportion.
-
-    Source: E. B. Wilson, Probable inference, J. Am. Stat. Assoc. 22 (1927).
-    """
-    share, z2 = successes / count, Z_95**2
-    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = Z_95 / (1 + z2 / count) * np.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
-    return float(max(0.0, middle - half)), float(min(1.0, middle + half))
-
-
-def _share(name: str, hits: NDArray[np.bool_], chance: float | None = None) -> Metric:
-    lower, upper = wilson_interval(int(hits.sum()), len(hits))
-    return Metric(
-        name=name,
-        value=float(hits.mean()),
-        lower=lower,
-        upper=upper,
-        count=len(hits),
-        split="test",
-        chance=chance,
-    )
-
-
-def _reference_maximum(model: keras.Model, layer: CamLayer, split: Split) -> float | None:
-    right = predicted(model, split.volumes) == split.labels
-    right &= split.masks.any(axis=tuple(range(1, split.masks.ndim)))
-    if not right.any():
-        return None
-    cams = maps(model, layer, split.volumes[right], split.labels[right])
-    largest = float(np.median(cams.reshape(len(cams), -1).max(axis=1)))
-    return largest if largest > 0 else None
-
-
-def _within_reach(
-    centres: NDArray[np.float64], voxels: NDArray[np.int64], layer: CamLayer
-) -> NDArray[np.bool_]:
-    """Cells within two cells of the object's bounding box; the others need no distance."""
-    low, high = voxels.min(axis=0), voxels.max(axis=0)
-    margin = 2 * np.asarray(layer.stride)
-    return np.all((centres >= low - margin) & (centres <= high + margin), axis=1)
-
-
-def _starts(volumes: NDArray) -> range:
-    return range(0, len(volumes), _BATCH)
-
-
-def _batch(volumes: NDArray, at: int) -> NDArray[np.float32]:
-    return volumes[at : at + _BATCH, ..., None].astype(np.float32)
+    def metrics(self) -> list[Metric]:
+        """The figures about maps; those that need objects only where there are some."""
+        found: list[Metric] = []
+        if self._rows:
+            column = {name: np.array([row[name] for row in self._rows]) for name in self._rows[0]}
+            for name, reach, chance in (("within one cell", 1, "near"), ("inside", 0, "inside")):
+                hits = column["distance"] <= reach
+                found.append(share_metric(f"pointing, {name}", hits, chance=column[chance].mean()))
+            if self._levels.threshold is not None:
+                for name, key in (("Dice", "dice"), ("IoU", "iou")):
+                    chance = column[f"{key}_chance"].mean()
+                    found.append(
+                        mean_metric(f"mean {name}, at threshold", column[key], chance=chance)
+                    )
+            share = column["share"].mean()
+            found.append(mean_metric("energy inside", column["energy"], chance=share))
+            found.append(
+                Metric(
+                    name="Dice of a perfect map, lowest",
+                    value=float(column["perfect"].min()),
+                    count=len(self._rows),
+                    split="test",
+                )
+            )
+        right = self.logits.argmax(axis=1) == self._test.labels
+        for name, which, column_of in (
+            ("positives without evidence", self.roles.can_be_positive & right, 0),
+            ("negatives without evidence", self.roles.is_negative, 1),
+        ):
+            if which.any():
+                found.append(share_metric(name, self._silent[which, column_of]))
+        return found

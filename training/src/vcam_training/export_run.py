@@ -1,24 +1,40 @@
 """Exports a finished run: its best network, with all that is known about it."""
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import keras
 
-from vcam_client.spec import Activation, ModelSpec, Provenance
+from vcam_client.spec import (
+    Activation,
+    CamLayer,
+    Explanation,
+    ModelSpec,
+    Provenance,
+    SliceAggregation,
+)
 from vcam_training import intensity as _registers_intensity_layers  # noqa: F401
 from vcam_training.config import Config
-from vcam_training.evaluate import Evaluation
+from vcam_training.evaluate import SCORE_METRICS, Evaluation
+from vcam_training.evidence_levels import EvidenceLevels
+from vcam_training.explanations import explanations
 from vcam_training.export import export
-from vcam_training.receptive_field import cam_layer
 from vcam_training.run_folder import read_config, read_finished
+from vcam_training.target_layer import target_layer
 
 LICENCE = "Apache-2.0"
 
 
 def export_run(
-    run: Path | str, base: Path | str, *, name: str | None = None, layer: str | None = None
+    run: Path | str,
+    base: Path | str,
+    *,
+    name: str | None = None,
+    layers: Sequence[str] = (),
+    method: str | None = None,
+    report: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Publishes the next version of a run's best network.
 
@@ -26,39 +42,68 @@ def export_run(
         run: the folder of a finished run.
         base: the folder of the model's versions.
         name: of the model in its spec; by default the folder's.
-        layer: another target layer than the run's. The run's figures about maps, and
-            its reference maximum, were measured on its own layer and are left out then.
+        layers, method: see `model_spec`.
+        report: is told, line by line, what can be asked for and what is not known.
 
     Returns:
         `<base>/<version>`.
 
     Raises:
-        ConfigError: no finished run, or no such layer.
+        ConfigError: no finished run, or no such layer or method.
         ServableError: the export can't be verified or published.
     """
     run, base = Path(run), Path(base)
-    read_finished(run, "metrics.json")
+    measured_on = read_finished(run, "metrics.json")["layer"]
     model = keras.models.load_model(run / "best.keras")
-    return export(model, model_spec(run, model, name=name or base.name, layer=layer), base)
+    spec = model_spec(run, model, name=name or base.name, layers=layers, method=method)
+    version = export(model, spec, base)
+    default = spec.default_explanation
+    methods = ", ".join(dict.fromkeys(e.method for e in spec.explanations))
+    report(f"Maps on {', '.join(layer.name for layer in spec.cam_layers)} by {methods}")
+    report(f"Default: {default.method} on {default.layer}")
+    unknown = [layer.name for layer in spec.cam_layers if layer.name != measured_on]
+    if unknown:
+        report(
+            f"The run measured maps on {measured_on} alone; `vcam-train trust` measures "
+            f"levels and figures of {', '.join(unknown)}."
+        )
+    return version
 
 
 def model_spec(
-    run: Path | str, model: keras.Model, *, name: str, layer: str | None = None
+    run: Path | str,
+    model: keras.Model,
+    *,
+    name: str,
+    layers: Sequence[str] = (),
+    method: str | None = None,
 ) -> ModelSpec:
     """The model spec of a finished run.
 
+    Args:
+        run: its folder.
+        model: its best network.
+        name: of the model.
+        layers: target layers, each a name, an index, "last", or several of them joined
+            by "+" for a fused map; the first is the default. Without any, the run's own.
+            Levels of maps were measured on that one and are unknown on others.
+        method: the default CAM method; by default the one that the run's figures about
+            maps were measured with. They are left out where the default is another
+            method or layer.
+
     Raises:
-        ConfigError: no finished run, or no such layer.
+        ConfigError: no finished run, or no such layer or method.
     """
     config = read_config(run)
     figures = read_finished(run, "metrics.json")
     evaluation = Evaluation.from_json_dict(figures)
-    target = cam_layer(model, layer or config.model.target_layer)
-    metrics = evaluation.metrics
-    if target.name == figures["layer"]:
-        target = replace(target, reference_maximum=evaluation.reference_maximum)
-    else:
-        metrics = tuple(metric for metric in metrics if metric.name == "accuracy")
+    method = method or evaluation.method
+    places = [target_layer(model, one).place for one in layers or (config.model.target_layer,)]
+    explained = [
+        _with_levels(one, figures["layer"], evaluation.levels)
+        for one in explanations(places, method)
+    ]
+    as_measured = (places[0].name, method) == (figures["layer"], evaluation.method)
     return ModelSpec(
         name=name,
         description=config.description,
@@ -67,12 +112,42 @@ def model_spec(
         labels=config.data.labels,
         activation=Activation.SOFTMAX,
         explain_default=config.explain_default,
+        decision_threshold=evaluation.calibration.decision_threshold,
+        calibration_temperature=evaluation.calibration.temperature,
         grid=config.data.grid,
+        slice_aggregation=_slice_aggregation(config),
         intensity=config.data.intensity,
-        cam_layers=(target,),
+        cam_layers=tuple(_with_reference(place, method, explained) for place in places),
         provenance=_provenance(run, config, figures),
-        metrics=metrics,
+        metrics=tuple(m for m in evaluation.metrics if as_measured or m.name in SCORE_METRICS),
+        explanations=tuple(explained),
     )
+
+
+def _with_levels(
+    one: Explanation, measured_on: str, levels: Mapping[str, EvidenceLevels]
+) -> Explanation:
+    known = levels.get(one.method) if one.layer == measured_on else None
+    if known is None:
+        return one
+    return replace(
+        one,
+        reference_maximum=known.reference_maximum,
+        evidence_minimum=known.evidence_minimum,
+        threshold=known.threshold,
+    )
+
+
+def _with_reference(place: CamLayer, method: str, explained: Sequence[Explanation]) -> CamLayer:
+    """The layer with the reference maximum of the default method, where it is known."""
+    (default,) = [one for one in explained if (one.layer, one.method) == (place.name, method)]
+    return replace(place, reference_maximum=default.reference_maximum)
+
+
+def _slice_aggregation(config: Config) -> SliceAggregation | None:
+    if config.data.grid.ndim != 2:
+        return None
+    return getattr(config.data, "slice_aggregation", None) or SliceAggregation.NONE
 
 
 def _provenance(run: Path | str, config: Config, figures: dict) -> Provenance:

@@ -7,7 +7,9 @@
     curves.png      the same, drawn
     checkpoints/    the last epoch's network with the optimizer's state
     best.keras      the network with the lowest validation loss
-    metrics.json    held-out figures; written last, so a run with it is finished
+    reliability.png how often scores of the test split came true
+    metrics.json    held-out figures, calibration, levels of maps (docs/calibration.md);
+                    written last, so a run with it is finished
 
 Each file is written beside its place and renamed. The checkpoint of an epoch is
 written after everything else that the epoch left behind: what it stands for is there.

@@ -12,7 +12,7 @@ from vcam_client.errors import ConfigError
 from vcam_client.spec import CamLayer, Metric
 from vcam_training.batches import batches, steps_per_epoch
 from vcam_training.config import Config
-from vcam_training.curves import draw_curves
+from vcam_training.curves import draw_curves, draw_reliability
 from vcam_training.data.dataset import DataSet, Split
 from vcam_training.evaluate import Evaluation, evaluate
 from vcam_training.perfect_map import perfect_map_dice
@@ -95,6 +95,8 @@ def run(
     report("Evaluating the best checkpoint on the test split")
     best = keras.models.load_model(folder.best)
     evaluation = evaluate(best, layer, data.validation, data.test)
+    calibration = evaluation.calibration
+    folder.replace("reliability.png", lambda part: draw_reliability(part, calibration, config.name))
     folder.write_json(
         "metrics.json",
         {
@@ -190,7 +192,7 @@ def _in_words(metric: Metric) -> str:
     if metric.lower is None or metric.upper is None:
         return f"{metric.name}: {metric.value:.3f} of {metric.count}"
     words = (
-        f"{metric.name}: {metric.value:.2%} of {metric.count} held out "
+        f"{metric.name}: {metric.value:.2%} on {metric.count} held out "
         f"(95 % interval {metric.lower:.2%} to {metric.upper:.2%})"
     )
     return words if metric.chance is None else f"{words}, by chance {metric.chance:.2%}"

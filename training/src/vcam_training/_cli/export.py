@@ -1,5 +1,6 @@
 """`vcam-train export`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -16,14 +17,23 @@ from vcam_training._cli.quietly import quietly
     metavar="MODELS_DIR/NAME",
     help="Folder of the model's versions [build/models/CONFIG'S NAME].",
 )
-@click.option("--layer", help="Target layer of the map [the config's].")
-def export(run_folder: Path, base: Path | None, layer: str | None) -> None:
+@click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    metavar="LAYER[,LAYER…]",
+    help="Layers to read maps on, the default first: a name, an index, last, or A+B for a fused "
+    "map; repeatable [the config's].",
+)
+@click.option("--method", help="CAM method by default; all are exported [the run's].")
+def export(run_folder: Path, base: Path | None, layers: Sequence[str], method: str | None) -> None:
     """Export the best network of a finished RUN, verified, as the next version."""
     quietly()
     from vcam_training.export_run import export_run
     from vcam_training.run_folder import read_config
 
     base = base or Path("build/models") / read_config(run_folder).name
-    version = export_run(run_folder, base, layer=layer)
+    named = [name.strip() for value in layers for name in value.split(",") if name.strip()]
+    version = export_run(run_folder, base, layers=named, method=method, report=click.echo)
     click.echo(f"Exported and verified: {version}")
     click.echo(f"Next: vcam-serve {base.parent}")

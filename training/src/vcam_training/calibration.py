@@ -1,0 +1,179 @@
+"""Scores that mean what they say: a temperature for the logits, and where to decide.
+
+Everything is fitted on validation logits and checked on the test split. Labels are int
+[n] for exclusive classes and bool [n, K] for findings of their own. Regressions have none
+of it. Source: C. Guo et al., On calibration of modern neural networks, ICML 2017
+(arXiv 1706.04599).
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, log_expit, log_softmax, softmax
+
+from vcam_training.cuts import best_cuts
+from vcam_training.reliability import Reliability, reliability
+
+LARGEST_TEMPERATURE = 20.0
+"""Temperatures are looked for from its inverse up to it."""
+EVEN = 0.5
+"""Score at which two classes are equally likely."""
+_TOLERANCE = 1e-7
+"""Of log T."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What validation says about a classifier's scores, and the test split about that.
+
+    Attributes:
+        temperature: divides the logits before the activation.
+        decision_threshold: of two exclusive classes, the second class's calibrated
+            score from which on it is decided for; None for more classes, and for
+            findings, where a single number could not be right for all of them.
+        before, after: reliability on the test split without and with the temperature.
+    """
+
+    temperature: float
+    decision_threshold: float | None
+    before: Reliability
+    after: Reliability
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """Plain values; `from_json_dict` reads them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json_dict(cls, values: dict[str, Any]) -> "Calibration":
+        """The calibration that `to_json_dict` wrote."""
+        read = {name: Reliability.from_json_dict(values[name]) for name in ("before", "after")}
+        return cls(**{**values, **read})
+
+
+def calibrate(
+    validation_logits: NDArray,
+    validation_labels: NDArray,
+    test_logits: NDArray,
+    test_labels: NDArray,
+) -> Calibration:
+    """Fits on validation, checks on test.
+
+    Args:
+        validation_logits, test_logits: [n, K], two for a model with one logit.
+        validation_labels, test_labels: int [n], or bool [n, K] for findings.
+    """
+    temperature = fit_temperature(validation_logits, validation_labels)
+    decision = None
+    if validation_labels.ndim == 1 and validation_logits.shape[1] == 2:
+        scores = scores_of(validation_logits, temperature)
+        decision = decision_threshold(scores[:, 1], validation_labels == 1)
+    before, after = (
+        reliability(scores_of(test_logits, t, exclusive=test_labels.ndim == 1), test_labels)
+        for t in (1.0, temperature)
+    )
+    return Calibration(
+        temperature=temperature, decision_threshold=decision, before=before, after=after
+    )
+
+
+def scores_of(
+    logits: NDArray, temperature: float = 1.0, *, exclusive: bool = True
+) -> NDArray[np.float64]:
+    """float64 [n, K]: softmax or, for findings, sigmoid of the logits over the temperature."""
+    scaled = np.asarray(logits, np.float64) / temperature
+    scores: NDArray[np.float64] = softmax(scaled, axis=1) if exclusive else expit(scaled)
+    return scores
+
+
+def fit_temperature(logits: NDArray, labels: NDArray) -> float:
+    """The temperature with the lowest loss of smoothed labels.
+
+    Where the labels as they are would become less likely by it than with untouched
+    logits, as in a split without a mistake whose scores are near 1, it is 1: so few
+    volumes can't say that scores are too high.
+
+    Args:
+        logits: [n, K], at least one row, finite; two for a model with one logit.
+        labels: int [n], or bool [n, K] for findings.
+
+    Returns:
+        1/20 … 20.
+    """
+    reach = np.log(LARGEST_TEMPERATURE)
+    found = minimize_scalar(
+        lambda log_t: smoothed_loss(logits, labels, float(np.exp(log_t))),
+        bounds=(-reach, reach),
+        method="bounded",
+        options={"xatol": _TOLERANCE},
+    )
+    temperature = float(np.exp(found.x))
+    better = all(
+        measure(logits, labels, temperature) < measure(logits, labels, 1.0)
+        for measure in (smoothed_loss, negative_log_likelihood)
+    )
+    return temperature if better else 1.0
+
+
+def negative_log_likelihood(logits: NDArray, labels: NDArray, temperature: float) -> float:
+    """Its mean, over the volumes, or the volumes' findings.
+
+    Args:
+        logits: [n, K]; two for a model with one logit.
+        labels: int [n], or bool [n, K] for findings.
+        temperature: divides the logits.
+    """
+    target = np.eye(logits.shape[1])[labels] if labels.ndim == 1 else labels.astype(np.float64)
+    return _cross_entropy(logits, target, temperature, exclusive=labels.ndim == 1)
+
+
+def smoothed_loss(logits: NDArray, labels: NDArray, temperature: float) -> float:
+    """The same of smoothed labels.
+
+    Without smoothing, a split without a mistake asks for T → 0. Each class counts as if
+    it had been seen once more with each label: a volume of a class with N volumes is
+    (N + 1) / (N + K) of that class and 1 / (N + K) of each other one. Source: J. Platt,
+    Probabilistic outputs for support vector machines, 1999, for K = 2.
+    """
+    if labels.ndim == 1:
+        target = _smoothed(labels, logits.shape[1])
+    else:
+        pairs = [_smoothed(finding.astype(int), 2) for finding in labels.T]
+        target = np.stack([pair[:, 1] for pair in pairs], axis=1)
+    return _cross_entropy(logits, target, temperature, exclusive=labels.ndim == 1)
+
+
+def decision_threshold(scores: NDArray, positive: NDArray[np.bool_]) -> float | None:
+    """The score from which on to decide for the positive class (Youden's J).
+
+    Midway between the two scores beside the cut; of equally good ones the closest to
+    one half.
+
+    Args:
+        scores: [n], calibrated, of the positive class.
+        positive: bool [n].
+
+    Returns:
+        None where a class is missing or no threshold is better than chance.
+    """
+    if positive.all() or not positive.any():
+        return None
+    middles = [(low + high) / 2 for low, high in best_cuts(scores[positive], scores[~positive])]
+    return min(middles, key=lambda middle: abs(middle - EVEN), default=None)
+
+
+def _cross_entropy(
+    logits: NDArray, target: NDArray[np.float64], temperature: float, *, exclusive: bool
+) -> float:
+    scaled = np.asarray(logits, np.float64) / temperature
+    if exclusive:
+        return float(-(target * log_softmax(scaled, axis=1)).sum(axis=1).mean())
+    return float(-(target * log_expit(scaled) + (1 - target) * log_expit(-scaled)).mean())
+
+
+def _smoothed(labels: NDArray, classes: int) -> NDArray[np.float64]:
+    """float64 [n, K] from int [n]."""
+    counts = np.bincount(labels, minlength=classes)[labels, None]
+    return (counts * np.eye(classes)[labels] + 1) / (counts + classes)
