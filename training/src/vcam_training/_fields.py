@@ -100,7 +100,7 @@ def follow(model: keras.Model) -> Fields:
         ConfigError: the model has no graph, several inputs or outputs, or no known grid.
     """
     graph = flatten(model)
-    grid = _grid(model)
+    grid = grid_of(model)
     here = Fraction(0)
     start: Field = tuple(Axis(cells=n, lo=here, hi=here, stride=Fraction(1)) for n in grid)
     values = {graph.input: Value(state=start, fresh=False)}
@@ -109,6 +109,21 @@ def follow(model: keras.Model) -> Fields:
         for output, shape in zip(step.outputs, step.shapes, strict=True):
             values[output] = _checked(step, _apply(step, read), shape)
     return Fields(graph=graph, values=values, rank=len(grid) + 2)
+
+
+def grid_of(model: keras.Model) -> tuple[int, ...]:
+    """Voxels along each tensor axis of a model's input.
+
+    Raises:
+        ConfigError: the input is no volume or image of known size.
+    """
+    shape = model.inputs[0].shape
+    if len(shape) not in (4, 5) or any(n is None for n in shape[1:-1]):
+        raise ConfigError(
+            f"Expected a model input of [B, D, H, W, C] or [B, H, W, C] with known sizes, "
+            f"received {shape}. Build the model with keras.Input of the grid's shape."
+        )
+    return tuple(int(n) for n in shape[1:-1])
 
 
 def changes_nothing(step: Step) -> bool:
@@ -126,16 +141,6 @@ _NO_CHANGE: tuple[type, ...] = (
     keras.layers.ActivityRegularization,
     keras.layers.Identity,
 )
-
-
-def _grid(model: keras.Model) -> tuple[int, ...]:
-    shape = model.inputs[0].shape
-    if len(shape) not in (4, 5) or any(n is None for n in shape[1:-1]):
-        raise ConfigError(
-            f"Expected a model input of [B, D, H, W, C] or [B, H, W, C] with known sizes, "
-            f"received {shape}. Build the model with keras.Input of the grid's shape."
-        )
-    return tuple(int(n) for n in shape[1:-1])
 
 
 def _apply(step: Step, read: Sequence[Value]) -> Value:

@@ -6,7 +6,9 @@ import click
 
 from vcam_client.errors import VcamError
 from vcam_training._cli.export import export
+from vcam_training._cli.layers import layers
 from vcam_training._cli.run import run
+from vcam_training._cli.trust import trust
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -14,7 +16,7 @@ def cli() -> None:
     """Trains vcam models and exports them as SavedModels that serve their own maps."""
 
 
-for command in (run, export):
+for command in (run, export, layers, trust):
     cli.add_command(command)
 
 

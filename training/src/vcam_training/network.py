@@ -1,0 +1,130 @@
+"""A network on disk, and what is known about its grid and its maps."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from vcam_client.errors import ConfigError
+from vcam_client.spec import ModelSpec
+from vcam_serving.publish import versions
+from vcam_serving.verify import MODEL_FILE, SPEC_FILE
+from vcam_training import intensity as _registers_intensity_layers  # noqa: F401
+from vcam_training import models as _registers_their_layers  # noqa: F401
+from vcam_training._fields import grid_of
+from vcam_training.run_folder import read_config
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Network:
+    """A network and where it comes from.
+
+    Attributes:
+        path: the file of the network.
+        model: a training model, without its optimizer.
+        spacing_mm: of its grid along each tensor axis; empty where it has none.
+        explained: target layers of the run or the exported model, the default first;
+            as `target_layer` takes them. Empty for a bare network.
+    """
+
+    path: Path
+    model: keras.Model
+    spacing_mm: tuple[float, ...] = ()
+    explained: tuple[str, ...] = ()
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Voxels along each tensor axis; ConfigError if the network doesn't fix them."""
+        return grid_of(self.model)
+
+
+def read_network(place: Path | str) -> Network:
+    """The network of a run, of an exported model or of a `.keras` file.
+
+    Args:
+        place: a run's folder, its best network or, before there is one, the last
+            checkpoint; the folder of an exported model's versions, the highest, or of
+            one version; a file that Keras wrote.
+
+    Raises:
+        ConfigError: there is no network, or Keras can't read it.
+    """
+    place = Path(place)
+    if place.is_file():
+        return Network(path=place, model=_load(place))
+    if (place / "config.json").exists():
+        return _of_run(place)
+    if (place / SPEC_FILE).exists():
+        return _of_version(place)
+    if place.is_dir():
+        return _of_folder(place)
+    raise _nothing_in(place)
+
+
+def _of_folder(place: Path) -> Network:
+    found = {int(child.name): child for child in place.iterdir() if child.name.isdecimal()}
+    if found:
+        return _of_version(found[max(found)])
+    names = sorted(child.name for child in place.iterdir() if child.is_dir() and versions(child))
+    if names:
+        raise ConfigError(
+            f"Expected one model, found the models {', '.join(names)} in '{place}'. Name one: "
+            f"'{place / names[0]}'."
+        )
+    raise _nothing_in(place)
+
+
+def _nothing_in(place: Path) -> ConfigError:
+    return ConfigError(
+        f"Expected a run's folder, an exported model's or a .keras file, found none of them in "
+        f"'{place}'. Give the folder that `vcam-train run` or `vcam-train export` made."
+    )
+
+
+def _of_run(run: Path) -> Network:
+    config = read_config(run)
+    networks = [run / "best.keras", *sorted((run / "checkpoints").glob("epoch-*.keras"))[-1:]]
+    found = next((path for path in networks if path.exists()), None)
+    if found is None:
+        raise ConfigError(
+            f"Expected a network in '{run}', found none: the run has not finished an epoch. "
+            "`vcam-train run` with the same arguments goes on with it."
+        )
+    return Network(
+        path=found,
+        model=_load(found),
+        spacing_mm=config.data.grid.spacing_mm,
+        explained=(config.model.target_layer,),
+    )
+
+
+def _of_version(version: Path) -> Network:
+    if not (version / SPEC_FILE).exists():
+        raise ConfigError(
+            f"Expected a model exported by vcam in '{version}', found no {SPEC_FILE}. Export it "
+            "with `vcam-train export`, or give its .keras file."
+        )
+    spec = ModelSpec.from_json((version / SPEC_FILE).read_text(encoding="utf-8"))
+    if not (version / MODEL_FILE).exists():
+        raise ConfigError(
+            f"Expected the Keras model '{MODEL_FILE}' in '{version}', found none: versions "
+            "exported by an earlier vcam don't have it. Give the run's folder instead, or export "
+            "the run again."
+        )
+    return Network(
+        path=version / MODEL_FILE,
+        model=_load(version / MODEL_FILE),
+        spacing_mm=spec.grid.spacing_mm,
+        explained=tuple(layer.name for layer in spec.cam_layers),
+    )
+
+
+def _load(path: Path) -> keras.Model:
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        first = str(error).strip().partition("\n")[0]
+        raise ConfigError(
+            f"Expected a Keras model in '{path}', received: {first} Give a file that "
+            "model.save('….keras') wrote, without layers of your own."
+        ) from error
