@@ -1,18 +1,23 @@
-"""Accuracy, pointing and chance on models whose maps are known by construction."""
+"""Held-out figures and chance on models whose maps are known by construction."""
 
-from itertools import product
+import json
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
-from numpy.testing import assert_allclose
 
+from vcam_client.errors import ConfigError
 from vcam_client.spec import CamLayer, Metric
+from vcam_training.calibration import calibrate, fit_temperature, scores_of
 from vcam_training.data.dataset import Split
-from vcam_training.evaluate import Evaluation, cell_distances, evaluate, maps, wilson_interval
+from vcam_training.evaluate import SCORE_METRICS, Evaluation, evaluate
+from vcam_training.evidence_levels import measure
+from vcam_training.intervals import mean_interval, wilson_interval
+from vcam_training.localisation import energy_inside, heatmap_on_grid, overlap
 from vcam_training.perfect_map import perfect_map_dice
 from vcam_training.receptive_field import cam_layer
+from vcam_training.target_layer import explain
 
 GRID = (8, 8, 8)
 CELL = 2
@@ -115,41 +120,143 @@ def test_the_ceiling_is_the_lowest_perfect_map(evaluation: Evaluation, layer: Ca
     assert (lowest.lower, lowest.upper, lowest.count) == (None, None, 4)
 
 
-def test_the_reference_maximum_is_the_median_over_positives_found(
+def own_cams(model: keras.Model, layer: CamLayer, cases: Split) -> np.ndarray:
+    volumes = cases.volumes[..., None]
+    return explain(model, layer.name, volumes, cases.labels, one_logit=True).numpy()
+
+
+def test_overlap_and_energy_are_means_over_volumes_with_an_object(
     evaluation: Evaluation, brightness: keras.Model, layer: CamLayer
 ) -> None:
-    """The missed one and the negatives say nothing."""
-    found = maps(brightness, layer, CASES.volumes[:3], CASES.labels[:3])
-    assert evaluation.reference_maximum == pytest.approx(np.median(found.max(axis=(1, 2, 3))))
-    unequal = split(
-        (bright((1, 1, 1), 0.6), 1, LESION),
-        (bright((1, 1, 1), 0.7), 1, LESION),
-        (bright((1, 1, 1), 1.0), 1, LESION),
+    threshold = evaluation.levels["gradcam"].threshold
+    shown = [heatmap_on_grid(cam, GRID, layer) for cam in own_cams(brightness, layer, CASES)[:4]]
+    overlaps = [overlap(heatmap, LESION, threshold) for heatmap in shown]
+    for name, values, chances in (
+        ("mean Dice, at threshold", [o.dice for o in overlaps], [o.dice_chance for o in overlaps]),
+        ("mean IoU, at threshold", [o.iou for o in overlaps], [o.iou_chance for o in overlaps]),
+        ("energy inside", [energy_inside(h, LESION) for h in shown], [8 / 512]),
+    ):
+        found = metric(evaluation, name)
+        assert found.value == pytest.approx(np.mean(values))
+        assert found.chance == pytest.approx(np.mean(chances))
+        assert (found.count, (found.lower, found.upper)) == (4, mean_interval(values))
+        assert 0 < found.value < 1
+
+
+def test_the_threshold_is_validations_not_the_tests(
+    brightness: keras.Model, layer: CamLayer
+) -> None:
+    """A heatmap of one cell is a tent: the larger the object, the lower the best threshold."""
+    thresholds = []
+    for low, high in ((1, 5), (2, 4)):
+        lesion = box((low,) * 3, (high,) * 3)
+        validation = split((bright((1, 1, 1), 0.9), 1, lesion), (bright((0, 0, 0), 0.2), 0, None))
+        measured = evaluate(brightness, layer, validation, CASES)
+        threshold = measured.levels["gradcam"].threshold
+        assert threshold == measure(brightness, layer, validation).levels["gradcam"].threshold
+        shown = [heatmap_on_grid(cam, GRID, layer) for cam in own_cams(brightness, layer, CASES)]
+        dice = np.mean([overlap(heatmap, LESION, threshold).dice for heatmap in shown[:4]])
+        assert metric(measured, "mean Dice, at threshold").value == pytest.approx(dice)
+        thresholds.append(threshold)
+    assert thresholds[0] < thresholds[1]
+
+
+def test_maps_without_evidence_are_counted(brightness: keras.Model, layer: CamLayer) -> None:
+    """Validation sets the level between .2 and .8, at .4."""
+    validation = split(
+        (bright((1, 1, 1), 0.9), 1, LESION),
+        (bright((1, 1, 1), 0.8), 1, LESION),
+        (bright((0, 0, 0), 0.2), 0, None),
     )
-    cams = maps(brightness, layer, unequal.volumes, unequal.labels)
-    measured = evaluate(brightness, layer, unequal, CASES)
-    assert measured.reference_maximum == pytest.approx(cams[1].max())
+    level = measure(brightness, layer, validation).levels["gradcam"].evidence_minimum
+    per_brightness = own_cams(brightness, layer, validation)[0].max() / 0.9
+    assert level == pytest.approx(per_brightness * 0.4, rel=1e-4)  # √(.2 · .8)
+    test = split(
+        (bright((1, 1, 1), 0.9), 1, LESION),
+        (bright((1, 1, 1), 0.3), 1, LESION),  # missed: not a positive
+        (bright((0, 0, 0), 0.45), 0, None),  # above the level
+        (bright((0, 0, 0), 0.3), 0, None),
+        (bright((0, 0, 0), 0.1), 0, None),
+    )
+    measured = evaluate(brightness, layer, validation, test)
+    positives = metric(measured, "positives without evidence")
+    assert (positives.value, positives.count) == (0, 1)
+    negatives = metric(measured, "negatives without evidence")
+    assert (negatives.value, negatives.count) == (2 / 3, 3)
+    assert (negatives.lower, negatives.upper) == wilson_interval(2, 3)
 
 
-def test_without_objects_there_is_accuracy_alone(brightness: keras.Model, layer: CamLayer) -> None:
+def test_scores_are_decided_at_validations_threshold(
+    brightness: keras.Model, layer: CamLayer
+) -> None:
+    """Validation cuts between .55 and .7 although the logit changes its sign at .5."""
+    validation = split(
+        (bright((1, 1, 1), 0.7), 1, LESION),
+        (bright((1, 1, 1), 0.9), 1, LESION),
+        (bright((0, 0, 0), 0.55), 0, None),
+        (bright((0, 0, 0), 0.1), 0, None),
+    )
+    test = split(
+        (bright((1, 1, 1), 0.8), 1, LESION),
+        (bright((1, 1, 1), 0.6), 1, LESION),
+        (bright((1, 1, 1), 0.65), 1, LESION),
+        (bright((0, 0, 0), 0.61), 0, None),
+        (bright((0, 0, 0), 0.7), 0, None),
+    )
+    measured = evaluate(brightness, layer, validation, test)
+    z = np.array([0.2, 0.4, 0.05, -0.4])
+    temperature = fit_temperature(np.stack([-z / 2, z / 2], axis=1), validation.labels)
+    assert measured.calibration.temperature == pytest.approx(temperature, rel=1e-4)
+    low, high = (1 / (1 + np.exp(-value / temperature)) for value in (0.05, 0.2))
+    assert measured.calibration.decision_threshold == pytest.approx((low + high) / 2, abs=1e-6)
+    sensitivity = metric(measured, "sensitivity, at threshold")
+    assert (sensitivity.value, sensitivity.count) == (2 / 3, 3)
+    specificity = metric(measured, "specificity, at threshold")
+    assert (specificity.value, specificity.count) == (1 / 2, 2)
+    assert metric(measured, "AUC").value == 3 / 6
+    assert metric(measured, "accuracy").value == 3 / 5
+
+
+def test_the_calibration_error_is_that_of_calibrated_scores(
+    evaluation: Evaluation, brightness: keras.Model
+) -> None:
+    z = np.array([0.4, 0.4, 0.4, -0.3, -0.3, 0.4])
+    logits = np.stack([-z / 2, z / 2], axis=1)
+    expected = calibrate(logits, CASES.labels, logits, CASES.labels)
+    assert evaluation.calibration.temperature == pytest.approx(expected.temperature, rel=1e-3)
+    found = metric(evaluation, "expected calibration error")
+    assert found.value == pytest.approx(expected.after.error, abs=1e-4)
+    assert found.lower <= found.value <= found.upper
+    scores = scores_of(logits, evaluation.calibration.temperature)[:, 1]
+    assert sorted({round(one.score, 4) for one in evaluation.calibration.after.bins}) == (
+        pytest.approx(sorted(set(scores.round(4))), abs=2e-4)
+    )
+
+
+def test_without_objects_no_figure_needs_one(brightness: keras.Model, layer: CamLayer) -> None:
     empty = split((bright((0, 0, 0), 0.2), 0, None), (bright((0, 0, 0), 0.9), 1, None))
     measured = evaluate(brightness, layer, empty, empty)
-    assert [m.name for m in measured.metrics] == ["accuracy"]
-    assert measured.metrics[0].value == 1
-    assert measured.reference_maximum is None
+    assert [m.name for m in measured.metrics] == [
+        *SCORE_METRICS,
+        "positives without evidence",
+        "negatives without evidence",
+    ]
+    assert metric(measured, "accuracy").value == 1
+    levels = measured.levels["gradcam"]
+    expected = own_cams(brightness, layer, empty)[1].max()
+    assert levels.reference_maximum == pytest.approx(expected)
+    assert (levels.positives, levels.negatives, levels.threshold) == (1, 1, None)
 
 
 def test_no_reference_when_no_positive_is_found(brightness: keras.Model, layer: CamLayer) -> None:
     missed = split((bright((1, 1, 1), 0.2), 1, LESION))
-    assert evaluate(brightness, layer, missed, CASES).reference_maximum is None
-
-
-def test_maps_are_of_the_true_class(brightness: keras.Model, layer: CamLayer) -> None:
-    volumes = np.stack([bright((1, 2, 3), 0.9)] * 2)
-    negative, positive = maps(brightness, layer, volumes, np.array([0, 1], np.int32))
-    assert positive.max() > 0
-    assert np.unravel_index(positive.argmax(), layer.cells) == (1, 2, 3)
-    assert negative.max() <= 0
+    measured = evaluate(brightness, layer, missed, CASES)
+    assert measured.levels["gradcam"].reference_maximum is None
+    assert measured.calibration.decision_threshold is None
+    names = [m.name for m in measured.metrics]
+    assert "mean Dice, at threshold" not in names
+    assert "sensitivity, at threshold" not in names
+    assert {"energy inside", "pointing, inside", "AUC"} <= set(names)
 
 
 def test_pointing_of_many_classes() -> None:
@@ -172,45 +279,49 @@ def test_pointing_of_many_classes() -> None:
     assert metric(measured, "pointing, inside").value == 1
 
 
+def test_another_method_measures_its_own_maps(brightness: keras.Model, layer: CamLayer) -> None:
+    """LayerCAM leaves out what has no positive gradient: all but the brightest cell here."""
+    volume = bright((1, 1, 1), 0.9) + bright((3, 3, 3), 0.8)
+    cases = split((volume, 1, LESION), (bright((0, 0, 0), 0.2), 0, None))
+    by_method = {
+        method: evaluate(brightness, layer, cases, cases, method=method)
+        for method in ("gradcam", "layercam")
+    }
+    assert {e.method for e in by_method.values()} == {"gradcam", "layercam"}
+    energy = {k: metric(e, "energy inside").value for k, e in by_method.items()}
+    assert energy["layercam"] > 1.5 * energy["gradcam"]
+    assert by_method["gradcam"].levels == by_method["layercam"].levels
+    with pytest.raises(ConfigError, match="CAM method"):
+        evaluate(brightness, layer, cases, cases, method="cam")
+
+
+def test_images_are_measured_as_volumes_are() -> None:
+    """The same construction in two dimensions."""
+    image = x = keras.Input((8, 8, 1), name="volume")
+    x = layers.AveragePooling2D(CELL)(x)
+    x = layers.Conv2D(1, 1, use_bias=False, kernel_initializer="ones", name="cells")(x)
+    x = layers.GlobalMaxPooling2D()(x)
+    logit = layers.Dense(1, kernel_initializer="ones", name="logit")
+    model = keras.Model(image, logit(x))
+    logit.bias.assign([-THRESHOLD])
+    images, masks = np.zeros((4, 8, 8), np.float32), np.zeros((4, 8, 8), bool)
+    masks[:2, 2:4, 2:4] = True
+    images[0, 2:4, 2:4], images[1, 6:, 6:], images[2, :2, :2] = 0.9, 0.9, 0.2
+    cases = Split(volumes=images, labels=np.array([1, 1, 0, 0], np.int32), masks=masks)
+    measured = evaluate(model, cam_layer(model), cases, cases)
+    assert metric(measured, "accuracy").value == 1
+    assert (metric(measured, "pointing, inside").value, metric(measured, "AUC").value) == (0.5, 1)
+    assert metric(measured, "pointing, inside").chance == 1 / 16
+    assert metric(measured, "energy inside").chance == 4 / 64
+
+
 def test_an_evaluation_is_written_and_read(evaluation: Evaluation) -> None:
-    assert Evaluation.from_json_dict(evaluation.to_json_dict()) == evaluation
+    written = json.loads(json.dumps(evaluation.to_json_dict()))
+    assert Evaluation.from_json_dict(written) == evaluation
+    assert set(written["levels"]) == {"gradcam", "gradcam_plus_plus", "hirescam", "layercam"}
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_cell_distances_by_brute_force(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    layer = CamLayer(name="x", cells=(3, 4, 5), offset=(2.5, 1.0, 0.5), stride=(3.0, 2.0, 2.0))
-    mask = box((2, 3, 1), (6, 6, 5)) & (rng.random(GRID) < 0.4)
-    found = cell_distances(mask, layer)
-    for cell in product(*map(range, layer.cells)):
-        centre = np.array(layer.offset) + np.array(layer.stride) * cell
-        gaps = [np.maximum(np.abs(v - centre) - 0.5, 0) / layer.stride for v in np.argwhere(mask)]
-        expected = min(np.linalg.norm(gap) for gap in gaps)
-        if expected <= 1:
-            assert found[cell] == pytest.approx(expected)
-        else:
-            assert found[cell] > 1
-
-
-def test_a_cells_centre_within_half_a_voxel_is_inside() -> None:
-    mask = box((2, 2, 2), (3, 3, 3))
-    for offset, distance in ((2.0, 0.0), (2.5, 0.0), (3.0, 0.5 / 2 * np.sqrt(3)), (4.5, np.inf)):
-        layer = CamLayer(name="x", cells=(1,) * 3, offset=(offset,) * 3, stride=(2.0,) * 3)
-        found = float(cell_distances(mask, layer)[0, 0, 0])
-        assert found == pytest.approx(distance) if np.isfinite(distance) else found > 1
-
-
-@pytest.mark.parametrize(("successes", "count"), [(0, 10), (5, 10), (298, 300), (300, 300)])
-def test_the_interval_holds_the_shares_that_the_count_does_not_contradict(
-    successes: int, count: int
-) -> None:
-    """Wilson: at its ends, share and count are z standard errors apart."""
-    for end in wilson_interval(successes, count):
-        apart = abs(end - successes / count)
-        assert apart == pytest.approx(1.959964 * np.sqrt(end * (1 - end) / count), abs=1e-6)
-
-
-def test_known_intervals() -> None:
-    assert_allclose(wilson_interval(5, 10), (0.236593, 0.763407), atol=1e-6)
-    assert_allclose(wilson_interval(0, 10), (0, 3.841459 / (10 + 3.841459)), atol=1e-6)
-    assert_allclose(wilson_interval(300, 300), (300 / (300 + 3.841459), 1), atol=1e-6)
+def test_figures_of_another_version_are_one_clear_error(evaluation: Evaluation) -> None:
+    older = {"metrics": evaluation.to_json_dict()["metrics"], "reference_maximum": 1.0}
+    with pytest.raises(ConfigError, match="Delete the run's metrics"):
+        Evaluation.from_json_dict(older)

@@ -22,6 +22,7 @@ from vcam_training.intervals import auc_metric, mean_metric, share_metric
 from vcam_training.localisation import cell_distances, energy_inside, heatmap_on_grid, overlap
 from vcam_training.maps import explained
 from vcam_training.perfect_map import perfect_map_dice
+from vcam_training.target_layer import method_of
 
 SCORE_METRICS = (
     "accuracy",
@@ -99,6 +100,7 @@ def evaluate(
     Raises:
         ConfigError: no such layer or method.
     """
+    method_of(method)
     measured = measure(model, layer, validation)
     maps = _TestMaps(layer, method, measured.levels[method], test, classes_of(model))
     for one in explained(

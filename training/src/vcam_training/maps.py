@@ -61,8 +61,9 @@ def explained(
     voxels = max(1, int(np.prod(volumes.shape[1:])))
     size = max(1, min(_LARGEST_BATCH, _VOXELS_AT_ONCE // voxels))
     for at in range(0, len(volumes), size):
-        batch = volumes[at : at + size, ..., None].astype(np.float32)
-        logits, cams = function(batch, np.maximum(class_index[at : at + size], 0))
+        batch = tf.constant(volumes[at : at + size, ..., None], tf.float32)
+        asked = tf.constant(np.maximum(class_index[at : at + size], 0), tf.int32)
+        logits, cams = function(batch, asked)
         for number, (row, maps) in enumerate(zip(logits.numpy(), cams.numpy(), strict=True)):
             yield Explained(
                 index=at + number, logits=row, cams=dict(zip(methods, maps, strict=True))
@@ -79,7 +80,7 @@ def explainer_of_methods(
         maps_each: E, how many classes each volume is explained for.
 
     Returns:
-        A tf.function: volume float32 [B, *grid, 1] and class_index int32 [B, E] ->
+        A traced function: volume float32 [B, *grid, 1] and class_index int32 [B, E] ->
         logits float32 [B, K], cams float32 [B, M, E, *cells].
 
     Raises:
@@ -107,7 +108,8 @@ def explainer_of_methods(
         ]
         return passed.logits, tf.stack(maps, axis=2)
 
-    return explain
+    # called as it is: TensorFlow warns of one retracing where several models are explained
+    return explain.get_concrete_function()
 
 
 def _fused(
