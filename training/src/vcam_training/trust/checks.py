@@ -1,0 +1,160 @@
+"""What a trust report concludes: checks that a map passes or fails, and one line for people."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vcam_training.trust.figure import Curve, Figure
+from vcam_training.trust.figures import (
+    CAM,
+    DELETION_GAIN,
+    DICE,
+    EDGES,
+    INSERTION_GAIN,
+    NEAR,
+    NOISY,
+    SILENT_POSITIVES,
+    SLIGHT_NOISE,
+)
+
+SAME_MAP = 0.5
+"""Rank correlation above which maps of a trained and of a random model are the same map.
+
+The square of a correlation is the share of the ranks' variance that two maps have in
+common: above 0.5, a quarter of what the map shows has nothing to do with the weights.
+It must be above with confidence: the lower bound of the interval counts.
+"""
+WEIGHTS_CHECK = "depends on the weights"
+"""Name of the check by randomisation."""
+MOST_SILENT = 0.5
+"""Share of maps without evidence for a class that is there and was found, at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One question to the maps.
+
+    Attributes:
+        name: of the question.
+        passed: the answer; None where it can't be given.
+        sentence: what that means, for people.
+    """
+
+    name: str
+    passed: bool | None
+    sentence: str
+
+
+def independent_of_weights(curve: Curve) -> bool:
+    """Whether maps stay what they are when all weights are random; see SAME_MAP."""
+    return curve.lower[-1] > SAME_MAP
+
+
+def depends_on_weights(curves: Mapping[str, Curve]) -> bool | None:
+    """Whether maps change when all weights are random; None if the controls misbehave.
+
+    The edge detector must be found independent of the weights, and a little noise on the
+    map must not change the answer.
+    """
+    own = independent_of_weights(curves[CAM])
+    if not independent_of_weights(curves[EDGES]) or (
+        independent_of_weights(curves[NOISY]) and not own
+    ):
+        return None
+    return not own
+
+
+def checks(figures: Sequence[Figure], curves: Mapping[str, Curve]) -> tuple[Check, ...]:
+    """The checks that the figures allow, in the order of their weight."""
+    by_name = {figure.name: figure for figure in figures}
+    found = [_weights_check(depends_on_weights(curves))]
+    if NEAR in by_name:
+        near = by_name[NEAR]
+        passed = (near.lower or 0) > (near.control or 0)
+        found.append(
+            Check(
+                name="points at the object",
+                passed=passed,
+                sentence="The maps point at the objects far more often than chance."
+                if passed
+                else "The maps point at the objects no more often than chance.",
+            )
+        )
+    for name, what, change in (
+        (DELETION_GAIN, "hiding", "lowers"),
+        (INSERTION_GAIN, "showing only", "raises"),
+    ):
+        passed = (by_name[name].lower or 0) > 0
+        found.append(
+            Check(
+                name=f"{what} what is marked {change} the score",
+                passed=passed,
+                sentence=f"{what.capitalize()} what the maps mark {change} the score "
+                + ("more" if passed else "no more")
+                + f" than {what} as much elsewhere.",
+            )
+        )
+    calm = by_name[SLIGHT_NOISE]
+    passed = (calm.lower or 0) > (calm.control or 0)
+    found.append(
+        Check(
+            name="keeps still under noise",
+            passed=passed,
+            sentence="Noise that nobody sees leaves the maps alone."
+            if passed
+            else "Noise that nobody sees changes the maps as much as another scan would.",
+        )
+    )
+    if SILENT_POSITIVES in by_name:
+        passed = by_name[SILENT_POSITIVES].value <= MOST_SILENT
+        found.append(
+            Check(
+                name="shows something when the class is there",
+                passed=passed,
+                sentence="Where the class was found, the maps mostly hold evidence."
+                if passed
+                else "Where the class was found, most maps hold no evidence.",
+            )
+        )
+    return tuple(found)
+
+
+def summary(figures: Sequence[Figure], found: Sequence[Check], scans: int) -> str:
+    """One line for people; what failed comes first."""
+    by_name = {figure.name: figure for figure in figures}
+    failed = [check.sentence for check in found if check.passed is False]
+    unknown = [check.sentence for check in found if check.passed is None]
+    lead = f"Maps checked on {scans} held-out scans"
+    if NEAR in by_name:
+        near, dice = by_name[NEAR], by_name[DICE]
+        body = (
+            f"strongest point within one cell of the object in {_percent(near.value)} "
+            f"(chance {_percent(near.control)}), mean Dice {dice.value:.2f} "
+            f"(chance {dice.control or 0:.2f})"
+        )
+    else:
+        gain = by_name[DELETION_GAIN]
+        body = (
+            f"hiding what they mark lowers the area under the score by {gain.value:.2f} more "
+            "than hiding as much elsewhere"
+        )
+    weights = next(check for check in found if check.name == WEIGHTS_CHECK)
+    end = "; they change when the weights are randomised." if weights.passed else "."
+    warning = ["Warning: " + " ".join(failed)] if failed else []
+    return " ".join([*warning, *unknown, f"{lead}: {body}{end}"])
+
+
+def _weights_check(depends: bool | None) -> Check:
+    sentence = {
+        True: "The maps change when the weights are randomised.",
+        False: "The maps hardly change when all weights are randomised: they show the scan, not "
+        "what the model learned.",
+        None: "Whether the maps depend on the weights could not be tested: its controls failed.",
+    }[depends]
+    return Check(name=WEIGHTS_CHECK, passed=depends, sentence=sentence)
+
+
+def _percent(share: float | None) -> str:
+    value = 100 * (share or 0)
+    # whole percent, but nothing is rounded to all or none that isn't
+    digits = 0 if 10 <= value <= 99 or value == round(value) else 1
+    return f"{value:.{digits}f} %"

@@ -1,0 +1,195 @@
+"""Measures how far the maps of a model can be trusted, on scans held out from training."""
+
+from datetime import UTC, datetime
+
+import keras
+import numpy as np
+
+from vcam_client.errors import ConfigError
+from vcam_client.spec import ModelSpec
+from vcam_training.data.dataset import Report, Split
+from vcam_training.reliability import reliability
+from vcam_training.trust.cascade import MapsUnderTest, cascade, stages, weighted_layers
+from vcam_training.trust.cases import Cases, negative_cases, positive_cases
+from vcam_training.trust.checks import checks, depends_on_weights, summary
+from vcam_training.trust.controls import edge_maps, noisy_maps
+from vcam_training.trust.examples import examples
+from vcam_training.trust.fidelity import FRACTIONS, fidelity
+from vcam_training.trust.figure import Curve
+from vcam_training.trust.figures import (
+    CAM,
+    EDGES,
+    NOISY,
+    cascade_curves,
+    cascade_figures,
+    edge_figure,
+    fidelity_figures,
+    localisation_figures,
+    silence_figures,
+    stability_figures,
+)
+from vcam_training.trust.levels import with_levels
+from vcam_training.trust.localising import localise, thresholds
+from vcam_training.trust.progress import Progress
+from vcam_training.trust.report import TrustReport
+from vcam_training.trust.silence import without_evidence
+from vcam_training.trust.similarity import rank_correlations
+from vcam_training.trust.stability import NOISE_SHARES, stability
+from vcam_training.trust.subject import Subject
+
+SAMPLES = 32
+"""Scans for what takes many passes through the model, unless the caller says otherwise."""
+SEEDS = 5
+"""How often the weights are randomised."""
+
+
+def measure(
+    model: keras.Model,
+    spec: ModelSpec,
+    validation: Split,
+    test: Split,
+    *,
+    samples: int = SAMPLES,
+    seeds: int = SEEDS,
+    seed: int = 0,
+    report: Report = lambda line: None,
+) -> TrustReport:
+    """Tests the default explanation of a model; the same seed gives the same figures.
+
+    Args:
+        model: a training model, float32 [B, *grid, 1] in physical values to logits.
+        spec: its model spec.
+        validation: what levels and thresholds are fixed on.
+        test: held-out scans, looked at once.
+        samples: at most so many scans for what takes many passes.
+        seeds: how often the weights are randomised.
+        seed: of all that is drawn.
+        report: is told what happens, and how long it will take.
+
+    Raises:
+        ConfigError: no scans to explain, or samples or seeds below what a test needs.
+    """
+    if samples < 2 or seeds < 1:
+        raise ConfigError(
+            f"Expected at least 2 samples and 1 seed, received {samples} and {seeds}. "
+            "Leave them out for the defaults."
+        )
+    report("Levels of the maps on validation scans")
+    spec = with_levels(model, spec, validation)
+    subject = Subject(model, spec)
+    classes = len(spec.labels)
+    cases = positive_cases(test, classes)
+    if not len(cases):
+        raise ConfigError(
+            "Expected held-out scans of a class that shows something, found none. "
+            "Give a test split with such scans."
+        )
+    report(f"Maps of {len(cases)} held-out scans")
+    logits = subject.logits(test.volumes)
+    predicted = logits.argmax(axis=1)
+    maps = subject.maps(cases.volumes, cases.classes)
+    found = predicted[cases.numbers] == cases.classes
+    silent = without_evidence(maps, subject.explanation)
+    absent = negative_cases(test, classes)
+    silent_absent = without_evidence(
+        subject.maps(absent.volumes, absent.classes), subject.explanation
+    )
+
+    figures = []
+    missed, quality = np.zeros(len(cases), bool), maps.reshape(len(maps), -1).max(axis=1)
+    cuts = _cuts(subject, validation, classes) if cases.masks.any() else None
+    if cuts is not None:
+        located = localise(
+            cases,
+            maps,
+            subject.layer,
+            threshold=subject.explanation.threshold or cuts[0],
+            stretched_threshold=cuts[1],
+            progress=Progress(report, "Comparing maps with masks", len(cases)),
+        )
+        figures += localisation_figures(located)
+        missed, quality = located.distance > 1, located.dice
+
+    few = cases.sample(samples, seed)
+    few_maps = maps[np.searchsorted(cases.numbers, few.numbers)]
+    curves = fidelity(
+        subject,
+        few,
+        few_maps,
+        seed=seed,
+        progress=Progress(report, "Deleting and inserting what is marked", len(few)),
+    )
+    figures += fidelity_figures(curves)
+
+    edges = edge_maps(few.volumes, subject.layer, spec)
+    kinds: dict[str, MapsUnderTest] = {
+        CAM: lambda cams, rng: cams,
+        NOISY: noisy_maps,
+        EDGES: lambda cams, rng: edges,
+    }
+    drawn = tuple(int(s) for s in np.random.default_rng(seed).integers(2**31, size=seeds))
+    steps = len(stages(len(weighted_layers(model)))) * seeds
+    randomised = cascade(
+        subject,
+        few,
+        kinds,
+        seeds=drawn,
+        progress=Progress(report, "Randomising the weights", steps),
+    )
+    weight_curves = cascade_curves(randomised)
+    figures += cascade_figures(randomised, weight_curves)
+    figures.append(edge_figure(rank_correlations(few_maps, edges)))
+
+    calm = stability(
+        subject,
+        few,
+        few_maps,
+        seed=seed,
+        progress=Progress(
+            report, "Noise and small shifts", len(NOISE_SHARES) + len(spec.grid.shape)
+        ),
+    )
+    figures += stability_figures(calm)
+    figures += silence_figures(silent[found], silent_absent)
+
+    answers = checks(figures, weight_curves)
+    return TrustReport(
+        spec=spec,
+        explanation=subject.explanation,
+        scans=len(cases),
+        samples=len(few),
+        seeds=drawn,
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        summary=summary(figures, answers, len(cases)),
+        checks=answers,
+        depends_on_weights=depends_on_weights(weight_curves),
+        figures=tuple(figures),
+        fractions=tuple(map(float, FRACTIONS)),
+        score_curves=(
+            Curve.of_scans("deletion", curves.deletion),
+            Curve.of_scans("deletion, shuffled maps", curves.control_deletion.mean(axis=1)),
+            Curve.of_scans("insertion", curves.insertion),
+            Curve.of_scans("insertion, shuffled maps", curves.control_insertion.mean(axis=1)),
+        ),
+        layers=randomised.layers,
+        weight_curves=tuple(weight_curves.values()),
+        reliability=reliability(subject.scores_of(logits).astype(np.float64), test.labels),
+        examples=examples(
+            subject,
+            cases,
+            maps,
+            found=found,
+            silent=silent,
+            quality=quality,
+            missed=missed,
+            seed=seed,
+        ),
+    )
+
+
+def _cuts(subject: Subject, validation: Split, classes: int) -> tuple[float, float] | None:
+    """Thresholds of placed and of stretched maps, from validation scans rightly classified."""
+    cases: Cases = positive_cases(validation, classes)
+    right = subject.logits(cases.volumes).argmax(axis=1) == cases.classes
+    cases = cases.chosen(right)
+    return thresholds(cases, subject.maps(cases.volumes, cases.classes), subject.layer)
