@@ -111,6 +111,15 @@ def test_dice_is_that_of_the_worst_ball():
     assert [row.dice[0] for row in rows] == sorted((row.dice[0] for row in rows), reverse=True)
 
 
+def test_what_a_layer_covers():
+    """Of 64 x 128 x 128 voxels the last cells of Keras' network reach 14.5 ... 46.5 and 110.5."""
+    rows = layer_table(network_of(keras_ct((64, 128, 128), filters=(1,) * 4)), Radii(values=(4.0,)))
+    assert rows[-1].covers == pytest.approx(32 / 64 * (96 / 128) ** 2)
+    assert rows[0].covers == pytest.approx(62 / 64 * (126 / 128) ** 2)
+    same = layer_table(network_of(residual()), RADII)
+    assert [one.covers for one in same] == [1, 1, 1]
+
+
 def test_a_radius_in_millimetres_is_divided_by_the_spacing_of_each_axis():
     """4 mm are one slice of 4 mm and four voxels of 1 mm: an ellipsoid on the grid."""
     model = keras.Sequential(
@@ -182,6 +191,7 @@ def row(name, index=0, last=False, explained=False, bypassed=False, **place):
         index=index,
         layer=layer,
         channels=64 if index is not None else None,
+        covers=0.276,
         dice=(0.405, 1.0),
         last=last,
         explained=explained,
@@ -194,13 +204,17 @@ def test_the_table_as_text():
         row("conv3", last=True, explained=True),
         row("a/fine", None, bypassed=True, offset=(0.0, -0.25, 1 / 3), stride=(1.0, 0.5, 0.5)),
     ]
-    assert table_text(rows, Radii(values=(2.0, 12.5))).splitlines() == [
-        "#  layer      cells     stride            offset       field  channels   r=2  r=12.5",
-        "0  conv3   12×28×28          4               8.5  20×20×21.5        64  0.41    1.00"
-        "  last, explained",
-        "   a/fine  12×28×28  1×0.5×0.5  0, -0.25, 0.3333  20×20×21.5            0.41    1.00"
-        "  bypassed",
+    lines = table_text(rows, Radii(values=(2.0, 12.5))).splitlines()
+    assert [" ".join(line.split()) for line in lines] == [
+        "# layer cells stride offset field channels covers r=2 r=12.5",
+        "0 conv3 12×28×28 4 8.5 20×20×21.5 64 28% 0.41 1.00 last, explained",
+        "a/fine 12×28×28 1×0.5×0.5 0, -0.25, 0.3333 20×20×21.5 28% 0.41 1.00 bypassed",
     ]
+    for head, below in (("cells", "28×28"), ("stride", "0.5"), ("field", "21.5"), ("r=2", "0.41")):
+        end = lines[0].index(head) + len(head)
+        assert lines[2][:end].endswith(below)
+    assert lines[1].index("conv3") == lines[2].index("a/fine") == lines[0].index("layer")
+    assert lines[1].index("last") == lines[2].index("bypassed")
 
 
 def test_the_table_of_a_volume_network_fits_a_terminal():

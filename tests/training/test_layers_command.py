@@ -7,10 +7,14 @@ from pathlib import Path
 import keras
 import pytest
 from keras import layers
+from training_networks import keras_ct
 
 from vcam_serving.verify import MODEL_FILE
 from vcam_training import _cli
+from vcam_training._layer_text import table_text
 from vcam_training.intensity import Window
+from vcam_training.layer_table import Radii, layer_table
+from vcam_training.network import Network
 from vcam_training.receptive_field import cam_layer
 
 pytestmark = pytest.mark.filterwarnings(
@@ -43,7 +47,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def table(said: str) -> list[str]:
     """The rows, spaces made one, without the heads."""
     block = said.split("\n\n")[1].splitlines()
-    assert block[0].split()[:7] == ["#", "layer", "cells", "stride", "offset", "field", "channels"]
+    heads = ["#", "layer", "cells", "stride", "offset", "field", "channels", "covers"]
+    assert block[0].split()[:8] == heads
     return [" ".join(line.split()) for line in block[1:]]
 
 
@@ -52,8 +57,8 @@ def test_a_run(work: Path, capfd) -> None:
     said = capfd.readouterr()
     assert said.out.startswith(f"{RUN}/best.keras: a grid of 15×15×15 voxels\n\n")
     rows = table(said.out)
-    assert re.fullmatch(r"0 relu1 15×15×15 1 0 3 \d+ 1\.00 1\.00", rows[0])
-    assert re.fullmatch(r"1 relu2 7×7×7 2 0\.5 8 \d+ 0\.\d\d 0\.\d\d last, explained", rows[1])
+    assert re.fullmatch(r"0 relu1 15×15×15 1 0 3 \d+ 100% 1\.00 1\.00", rows[0])
+    assert re.fullmatch(r"1 relu2 7×7×7 2 0\.5 8 \d+ 81% 0\.\d\d 0\.\d\d last, explained", rows[1])
     assert len(rows) == 2
     assert " r=1.5   r=3" in said.out
     assert "its radius in voxels" in said.out
@@ -134,3 +139,20 @@ def test_a_mistake_is_told(
     said = capfd.readouterr().err
     assert message in said
     assert "Traceback" not in said
+
+
+def documented_tables() -> list[str]:
+    page = (Path(__file__).parents[2] / "docs" / "layers.md").read_text(encoding="utf-8")
+    return re.findall(r"^```text\n(.*?)^```", page, re.M | re.S)
+
+
+def test_the_documented_table_is_that_of_the_tiny_run(work: Path, capfd) -> None:
+    assert vcam_train("layers", str(RUN), cwd=work) == 0
+    assert capfd.readouterr().out == documented_tables()[0]
+
+
+def test_the_documented_table_of_the_network_for_ct_scans() -> None:
+    network = Network(path=Path("ct.keras"), model=keras_ct((64, 128, 128)))
+    radii = Radii(values=(4.0, 6.0, 10.0, 16.0))
+    rows = layer_table(network, radii)
+    assert table_text(rows, radii) == documented_tables()[1].rstrip("\n")

@@ -5,15 +5,16 @@ from collections.abc import Sequence
 from vcam_training.layer_table import LayerRow, Radii
 from vcam_training.network import Network
 
-_HEADS = ("#", "layer", "cells", "stride", "offset", "field", "channels")
+_HEADS = ("#", "layer", "cells", "stride", "offset", "field", "channels", "covers")
 _GAP = "  "
 
 
 _HOW_TO_CHOOSE = """\
 stride, offset and field (receptive field) in voxels: cell c lies at offset + stride · c.
-r=…: lowest Dice of a perfect map of a ball, its radius in {unit}; other sizes: --radius.
-As a rule, take the last layer with a Dice of 0.7 or more for your smallest object: later
-layers are nearer to the decision, finer ones show smaller objects. Then:
+covers: share of the grid where the map can show something.
+r=…: lowest Dice, there, of a perfect map of a ball, its radius in {unit}; others: --radius.
+As a rule, take the last layer that covers your objects and has a Dice of 0.7 or more for the
+smallest: later layers are nearer to the decision, finer ones show smaller objects. Then:
 vcam-train export RUN --layer NAME"""
 
 
@@ -53,6 +54,7 @@ def _cells(row: LayerRow) -> list[str]:
         _each(layer.offset, ", "),
         _each(layer.receptive_field, "×"),
         "" if row.channels is None else str(row.channels),
+        f"{row.covers:.0%}",
         *(f"{dice:.2f}" for dice in row.dice),
         ", ".join(notes),
     ]

@@ -1,11 +1,13 @@
 """Which objects the maps of each layer could show at all."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from vcam_client.errors import ConfigError
 from vcam_client.spec import CamLayer
+from vcam_training.heatmap import interpolation_matrix
 from vcam_training.layers import candidates
 from vcam_training.network import Network
 from vcam_training.perfect_map import worst_ball_dice
@@ -53,7 +55,10 @@ class LayerRow:
             fused or no complete feature map.
         layer: name, cells and their place.
         channels: of the feature map; None where it is not a candidate.
-        dice: lowest Dice of a perfect map of a ball, for each radius.
+        covers: share of the grid's voxels that are no further than half a cell from the
+            cells' centres: where the map can show something at all.
+        dice: lowest Dice of a perfect map of a ball, for each radius, where there are
+            cells.
         last: whether "last" means it.
         explained: whether the run or the exported model explains itself there.
         bypassed: whether scores can be reached without it.
@@ -62,6 +67,7 @@ class LayerRow:
     index: int | None
     layer: CamLayer
     channels: int | None
+    covers: float
     dice: tuple[float, ...]
     last: bool
     explained: bool
@@ -102,6 +108,7 @@ def layer_table(network: Network, radii: Radii, *, bypassed: bool = False) -> tu
             index=one.index,
             layer=one.layer,
             channels=one.channels,
+            covers=_share_covered(one.layer, grid),
             dice=dice(_cells_alone(one.layer)),
             last=one.last,
             explained=one.layer.name in names,
@@ -116,6 +123,7 @@ def layer_table(network: Network, radii: Radii, *, bypassed: bool = False) -> tu
             index=None,
             layer=layer,
             channels=None,
+            covers=_share_covered(layer, grid),
             dice=dice(_cells_alone(layer)),
             last=False,
             explained=True,
@@ -125,6 +133,11 @@ def layer_table(network: Network, radii: Radii, *, bypassed: bool = False) -> tu
         if layer.name not in listed
     ]
     return tuple(rows)
+
+
+def _share_covered(layer: CamLayer, grid: Sequence[int]) -> float:
+    geometry = zip(grid, layer.cells, layer.offset, layer.stride, strict=True)
+    return math.prod(float(interpolation_matrix(*axis).any(axis=1).mean()) for axis in geometry)
 
 
 def _cells_alone(layer: CamLayer) -> CamLayer:

@@ -25,7 +25,7 @@ def layers(place: Path, radii: Sequence[float], bypassed: bool) -> None:
 
     RUN_OR_MODEL is a run, an exported model or one version of it, or a .keras file. The columns
     r=… hold the lowest Dice that a perfect map on the layer's cells reaches for a ball of that
-    radius.
+    radius, wherever between the cells it lies.
     """
     quietly()
     from vcam_training._layer_text import layers_text
