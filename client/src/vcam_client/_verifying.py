@@ -26,6 +26,8 @@ __all__ = ["DEFAULT_BLOCKS", "FILLS", "Plan", "Progress", "verify", "verify_pred
 
 DEFAULT_BLOCKS = 200
 FILLS = ("median", "padding")
+_ROUNDING = 1e-6
+"""Share of a heatmap's largest value that voxels as close to its peak may differ by."""
 _MOST_VERSIONS = 4
 """Versions that may answer, one after the other, while one scan is checked."""
 
@@ -83,7 +85,7 @@ def verify_prediction(prediction: Prediction, plan: Plan) -> Steps[Verification]
     start = time.perf_counter()
     subject = Subject.of(prediction, plan.fill)
     level = prediction.explanation.threshold or EVIDENCE_LEVEL
-    marked = (prediction.heatmap_on_model_grid() >= level) & subject.real
+    marked = _marked(prediction.heatmap_on_model_grid(), level) & subject.real
     cases: list[Region] = []
     if marked.any():
         remaining = subject.real & ~marked
@@ -129,6 +131,12 @@ def verify_prediction(prediction: Prediction, plan: Plan) -> Steps[Verification]
         inputs=scored.inputs,
         traffic=scored.traffic,
     )
+
+
+def _marked(heat: NDArray[np.float32], level: float) -> NDArray[np.bool_]:
+    """Where a heatmap reaches a level; a peak between voxels may not: then its largest values."""
+    reached = min(level, (1 - _ROUNDING) * float(heat.max()))
+    return np.asarray((heat >= reached) & (heat > 0), np.bool_)
 
 
 def _blocks(prediction: Prediction, most: int) -> Blocks:

@@ -98,7 +98,7 @@ def verify(
         click.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
     else:
         click.echo(describe_verification(found))
-        notes = ("look at this first", "drop of the logit, block by block, on the scan's own grid")
+        notes = ("look at this first", "drop of the score, block by block, on the scan's own grid")
         width = max(len(str(path)) for path in files.paths)
         click.echo("\nWrote")
         for path, note in zip(files.paths, (*notes, ""), strict=True):

@@ -1,0 +1,674 @@
+"""Checking an explanation, against models of a few lines of NumPy."""
+
+import dataclasses
+import itertools
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import nibabel as nib
+import numpy as np
+import pytest
+from client.predictions import AFFINES, CELLS, LAYER, PLAIN, impulse, prediction, scan, spec
+from client.predictions import slices_spec as spec_of_slices
+from PIL import Image
+
+from vcam_client import ModelSpec, Prediction, Volume, place
+from vcam_client._calls import Answer, Call, Steps, Traffic
+from vcam_client._hiding import CONTROLS, MOST_OVERLAP, Region, blocks_for, elsewhere, measured
+from vcam_client._ranks import rank_correlation
+from vcam_client._score_logit import score_logits
+from vcam_client._steps import Context, Done, Question, advance
+from vcam_client._verify_text import describe_verification
+from vcam_client._verifying import Plan, Target, verify, verify_prediction
+from vcam_client.errors import ContractError, InputError, ModelNotFoundError
+from vcam_client.scores import aggregate
+from vcam_client.spec import Activation, CamLayer, ExplainDefault, Grid, SliceAggregation
+from vcam_client.verification import Verdict, Verification, verification_schema
+
+Model = Callable[[np.ndarray], np.ndarray]
+"""Inputs [B, *grid] to logits [B, K]."""
+
+PEAK = (2, 3, 4)
+"""The cell that maps mark; voxels 4…5, 6…7, 8…9 of the model's grid."""
+
+
+def answered(steps: Steps[Any], model: Model, spec_: ModelSpec, calls: list[Call]) -> Any:
+    """Makes the calls; each is recorded with a copy of its volumes."""
+    step = advance(steps, None)
+    while not isinstance(step, Done):
+        volumes = np.array(step.inputs["volume"])
+        calls.append(dataclasses.replace(step, inputs={"volume": volumes}))
+        logits = model(volumes[..., 0].astype(np.float64))
+        outputs = {"logits": logits.astype(np.float32), "scores": scores_of(logits, spec_)}
+        answer = Answer(outputs=outputs, version=3, traffic=Traffic(sent=volumes.nbytes))
+        step = advance(steps, answer)
+    return step.result
+
+
+def scores_of(logits: np.ndarray, spec_: ModelSpec) -> np.ndarray:
+    rows = logits / (spec_.calibration_temperature or 1)
+    if spec_.activation is Activation.SOFTMAX:
+        powers = np.exp(rows - rows.max(axis=1, keepdims=True))
+        rows = powers / powers.sum(axis=1, keepdims=True)
+    elif spec_.activation is Activation.SIGMOID:
+        rows = 1 / (1 + np.exp(-rows))
+    return rows.astype(np.float32)
+
+
+def checked(
+    prediction_: Prediction, model: Model, calls: list[Call] | None = None, **plan: Any
+) -> Verification:
+    steps = verify_prediction(prediction_, Plan(**plan))
+    found = answered(steps, model, prediction_.spec, [] if calls is None else calls)
+    assert isinstance(found, Verification)
+    return found
+
+
+def one_logit(weights: np.ndarray, scale: float = 1e-3) -> Model:
+    """z = scale · Σ weights · x as two logits, −z/2 and z/2."""
+
+    def model(volumes: np.ndarray) -> np.ndarray:
+        axes = tuple(range(1, volumes.ndim))
+        z = scale * (weights * volumes).sum(axis=axes)
+        return np.stack([-z / 2, z / 2], axis=1)
+
+    return model
+
+
+def lesion(at: tuple[slice, slice, slice] = np.s_[4:6, 6:8, 8:10]) -> np.ndarray:
+    """Weights of a model that looks at one part of the grid of 8×10×12 voxels."""
+    weights = np.zeros((8, 10, 12))
+    weights[at] = 1
+    return weights
+
+
+def on_the_grid(values: np.ndarray, **more: Any) -> Volume:
+    """A scan that lies on the grid voxel by voxel: arrays [z, y, x] of an LPS image."""
+    affine = np.diag([-2.0, -2.0, 2.0, 1.0])
+    return Volume(data=values.transpose(2, 1, 0), affine=affine, name="scan", **more)
+
+
+def noise(shape: tuple[int, ...] = (8, 10, 12)) -> np.ndarray:
+    return np.random.default_rng(5).integers(-900, -700, shape).astype(np.int16)
+
+
+def bright() -> np.ndarray:
+    values = noise()
+    values[4:6, 6:8, 8:10] = 600
+    return values
+
+
+def test_drops_are_what_arithmetic_says() -> None:
+    values, weights = bright(), lesion() + 0.01
+    given = prediction(impulse(*PEAK), on_the_grid(values))
+    found = checked(given, one_logit(weights))
+    marked = given.heatmap_on_model_grid() >= 0.4
+    assert marked.sum() == 8  # the voxels of one cell, around its centre
+    fill = np.median(values)
+    assert found.fill == round(float(fill))
+
+    def z(hidden: np.ndarray) -> float:
+        return float(1e-3 * (weights * np.where(hidden, found.fill, values)).sum())
+
+    nothing = np.zeros_like(marked)
+    assert found.marked is not None
+    assert found.rest is not None
+    assert found.whole.logit == pytest.approx(z(nothing), abs=1e-6)
+    assert found.whole.score == pytest.approx(1 / (1 + math.exp(-z(nothing))), abs=1e-6)
+    assert found.marked.logit == pytest.approx(z(marked), abs=1e-6)
+    assert found.rest.logit == pytest.approx(z(~marked), abs=1e-6)
+    assert found.marked.hidden_share == marked.mean()
+    assert found.rest.hidden_share == pytest.approx((~marked).mean())
+    shape = found.occlusion.logit_drops.shape
+    assert shape == CELLS
+    for index in np.ndindex(shape):
+        block = nothing.copy()
+        block[tuple(slice(2 * n, 2 * n + 2) for n in index)] = True
+        drop = z(nothing) - z(block)
+        assert found.occlusion.logit_drops[index] == pytest.approx(drop, abs=1e-6), index
+    assert found.occlusion.strongest == PEAK
+    assert found.occlusion.strongest_is_marked
+    assert len(found.controls) == CONTROLS
+    assert found.verdict is Verdict.SUPPORTED
+    assert "Supported: the score hangs on what the map marks." in describe_verification(found)
+
+
+def test_a_wrong_map_is_not_supported() -> None:
+    volume = on_the_grid(bright())
+    for cam in (impulse(0, 0, 0), -impulse(*PEAK) + 2):  # elsewhere, and inverted
+        found = checked(prediction(cam, volume), one_logit(lesion()))
+        assert found.verdict in (Verdict.NOT_SUPPORTED, Verdict.UNDECIDED)
+    wrong = checked(prediction(impulse(0, 0, 0), volume), one_logit(lesion()))
+    assert wrong.verdict is Verdict.NOT_SUPPORTED
+    assert wrong.occlusion.strongest_is_marked is False
+    assert "Not supported" in describe_verification(wrong)
+
+
+def test_a_map_that_marks_one_of_many_alike_is_not_supported() -> None:
+    """Hiding it lowers the score, but so does hiding the same shape anywhere."""
+    found = checked(
+        prediction(impulse(*PEAK), on_the_grid(np.full((8, 10, 12), 300, np.int16))),
+        one_logit(lesion() * 0 + 1),
+        fill="padding",
+    )
+    assert found.marked_drop is not None
+    assert found.marked_drop > 1
+    np.testing.assert_allclose(found.control_drops, found.marked_drop, atol=1e-5)
+    assert found.verdict is Verdict.NOT_SUPPORTED
+
+
+def test_a_score_that_hangs_on_the_rest_as_well() -> None:
+    values = bright()
+    values[0] = 600
+    found = checked(prediction(impulse(*PEAK), on_the_grid(values)), one_logit(lesion() + 0.2))
+    assert found.verdict is Verdict.SUPPORTED
+    assert found.rest_drop is not None
+    assert found.marked_drop is not None
+    assert found.rest_drop > found.marked_drop
+    assert "on the rest as well" in describe_verification(found)
+
+
+def test_a_saturated_score_is_judged_by_its_logit() -> None:
+    found = checked(
+        prediction(impulse(*PEAK), on_the_grid(bright())), one_logit(lesion() + 0.001, 0.1)
+    )
+    assert found.marked is not None
+    assert found.whole.score == found.controls[0].score == 1.0  # float32 of 1 − 1e-150
+    assert found.whole.logit > 300
+    assert found.verdict is Verdict.SUPPORTED
+
+
+def test_without_evidence_only_the_occlusion_map_is_made() -> None:
+    calls: list[Call] = []
+    found = checked(prediction(np.zeros(CELLS), on_the_grid(bright())), one_logit(lesion()), calls)
+    assert found.verdict is Verdict.NO_MAP
+    assert (found.marked, found.rest, found.controls) == (None, None, ())
+    assert found.occlusion.strongest == PEAK
+    assert found.occlusion.rank_correlation is None
+    assert found.occlusion.strongest_is_marked is None
+    text = describe_verification(found)
+    assert "No map to check. No evidence for lesion" in text
+    assert "marked part" not in text
+    assert sum(len(call.inputs["volume"]) for call in calls) == found.inputs == 1 + math.prod(CELLS)
+
+
+def test_a_constant_scan_says_nothing() -> None:
+    values = np.full((8, 10, 12), -800, np.int16)
+    found = checked(prediction(impulse(*PEAK), on_the_grid(values)), one_logit(lesion()))
+    assert found.verdict is Verdict.UNDECIDED
+    assert "Hiding changes nothing" in describe_verification(found)
+    assert found.occlusion.strongest is None
+    assert found.occlusion.rank_correlation is None
+    assert not found.occlusion.on_scan().any()
+    flat = checked(
+        prediction(impulse(*PEAK), on_the_grid(values), contrast=False), one_logit(lesion())
+    )
+    assert flat.verdict is Verdict.NO_MAP
+
+
+def test_a_map_of_nearly_everything_has_nowhere_else_to_go() -> None:
+    cam = np.ones(CELLS)
+    cam[0, 0, 0] = 0
+    found = checked(prediction(cam, on_the_grid(bright())), one_logit(lesion()))
+    assert found.verdict is Verdict.UNDECIDED
+    assert "too large to compare" in found.undecided
+    assert found.controls == ()
+
+
+def test_a_regression_keeps_signs_and_units() -> None:
+    value = spec(
+        labels=("age",),
+        activation=Activation.IDENTITY,
+        explain_default=ExplainDefault.TARGET,
+        unit="a",
+    )
+
+    def model(volumes: np.ndarray) -> np.ndarray:
+        return 40 + 1e-3 * (lesion() * volumes).sum(axis=(1, 2, 3))[:, None]
+
+    found = checked(prediction(impulse(*PEAK), on_the_grid(bright()), value, class_index=0), model)
+    assert found.marked is not None
+    assert found.whole.logit == found.whole.score > found.marked.score
+    assert found.verdict is Verdict.SUPPORTED
+    text = describe_verification(found)
+    assert f"age {found.whole.score:.5g} a" in text
+    assert "logit" not in text
+    assert "change −" in text
+    # what lowers the value is not what a map of evidence marks
+    lower = checked(
+        prediction(impulse(*PEAK), on_the_grid(bright()), value, class_index=0),
+        lambda volumes: 80 - model(volumes),
+    )
+    assert lower.verdict is Verdict.NOT_SUPPORTED
+    assert lower.marked_drop == pytest.approx(-found.marked_drop, abs=1e-4)
+
+
+def test_a_finding_is_judged_by_its_own_score() -> None:
+    findings = spec(
+        labels=("a", "b", "c"),
+        activation=Activation.SIGMOID,
+        explain_default=ExplainDefault.HIGHEST_FINDING,
+        calibration_temperature=2.0,
+    )
+
+    def model(volumes: np.ndarray) -> np.ndarray:
+        z = 1e-3 * (lesion() * volumes).sum(axis=(1, 2, 3))
+        return np.stack([-5 * z, z, 0 * z + 30], axis=1)
+
+    found = checked(
+        prediction(impulse(*PEAK), on_the_grid(bright()), findings, class_index=1), model
+    )
+    assert found.verdict is Verdict.SUPPORTED
+    assert found.whole.logit == pytest.approx(1e-3 * 600 * 8 / 2, abs=1e-5)
+
+
+def test_what_was_not_measured_is_never_hidden() -> None:
+    values = bright()
+    values[:, :3] = -2000  # pixel padding
+    volume = on_the_grid(values, padding=(-2000, -2000))
+    calls: list[Call] = []
+    given = prediction(impulse(*PEAK), volume)
+    found = checked(given, one_logit(lesion()), calls)
+    asked = np.concatenate([call.inputs["volume"] for call in calls])[..., 0]
+    assert (asked[:, :, :3] == given.spec.grid.padding_value).all()
+    real = np.ones(values.shape, bool)
+    real[:, :3] = False
+    np.testing.assert_array_equal(measured(volume, given.placement), real)
+    assert found.fill == np.rint(np.median(values[real]))
+    assert found.occlusion.logit_drops.shape == CELLS
+    hidden = (asked != asked[0]).any(axis=(1, 2, 3)).sum()
+    assert hidden < found.inputs  # blocks of padding are not asked for
+    assert found.inputs == 1 + 2 + len(found.controls) + math.prod(CELLS) - CELLS[0] * CELLS[2]
+
+
+def test_the_part_of_the_grid_beyond_the_scan_was_not_measured() -> None:
+    from vcam_client.spec import Fit
+
+    grid = Grid(shape=(8, 10, 12), fit=Fit.SPACING, spacing_mm=(2, 2, 4), padding_value=-1000)
+    volume = on_the_grid(noise())
+    real = measured(volume, place(volume, grid))
+    np.testing.assert_array_equal(real.any(axis=(0, 1)), [False] * 3 + [True] * 6 + [False] * 3)
+    assert real[:, :, 3:9].all()
+
+
+def test_the_padding_value_as_a_fill() -> None:
+    calls: list[Call] = []
+    found = checked(
+        prediction(impulse(*PEAK), on_the_grid(bright())),
+        one_logit(lesion()),
+        calls,
+        fill="padding",
+    )
+    assert found.fill == -1000
+    whole, hidden = calls[0].inputs["volume"][:2, ..., 0]
+    assert set(hidden[hidden != whole]) == {-1000}
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+def test_volumes_keep_the_models_dtype(dtype: str) -> None:
+    intensity = dataclasses.replace(spec().intensity, dtype=dtype)
+    values = bright().astype(np.float32) + 0.25
+    given = prediction(impulse(*PEAK), on_the_grid(values), spec(intensity=intensity))
+    calls: list[Call] = []
+    found = checked(given, one_logit(lesion()), calls)
+    assert {call.inputs["volume"].dtype for call in calls} == {np.dtype(dtype)}
+    assert found.fill == np.median(calls[0].inputs["volume"][0]) or dtype == "int16"
+    assert found.fill == round(found.fill) or dtype == "float32"
+
+
+def test_batches_are_bounded_and_only_scores_are_asked_for() -> None:
+    calls: list[Call] = []
+    seen: list[tuple[int, int]] = []
+    found = checked(
+        prediction(impulse(*PEAK), on_the_grid(bright())),
+        one_logit(lesion()),
+        calls,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert {call.signature for call in calls} == {"scores"}
+    assert {call.target.version for call in calls} == {3}
+    sizes = [len(call.inputs["volume"]) for call in calls]
+    assert max(sizes) == 16
+    assert (len(calls), sum(sizes)) == (found.calls, found.inputs)
+    assert seen[0] == (0, found.inputs)
+    assert seen[-1] == (found.inputs, found.inputs)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert found.traffic.sent == sum(call.inputs["volume"].nbytes for call in calls)
+
+
+def test_large_volumes_go_in_smaller_batches() -> None:
+    shape = (64, 128, 160)  # 2.6 MB of int16 each
+    layer = CamLayer(name="conv", cells=CELLS, offset=(8, 13, 13), stride=(16, 26, 27))
+    large = spec(grid=Grid(shape=shape), cam_layers=(layer,))
+    calls: list[Call] = []
+    checked(
+        prediction(impulse(*PEAK), scan(), large),
+        lambda volumes: np.zeros((len(volumes), 2)),
+        calls,
+        blocks=8,
+    )
+    assert {len(call.inputs["volume"]) for call in calls[:-1]} == {6}
+
+
+@pytest.mark.parametrize("aggregation", [SliceAggregation.MAX, SliceAggregation.MEAN])
+@pytest.mark.parametrize("activation", ["softmax", "positive", "sigmoid"])
+def test_slices_that_are_not_touched_are_not_asked_again(
+    aggregation: SliceAggregation, activation: str
+) -> None:
+    kind = {
+        "softmax": (Activation.SOFTMAX, ExplainDefault.TOP_CLASS),
+        "positive": (Activation.SOFTMAX, ExplainDefault.POSITIVE_CLASS),
+        "sigmoid": (Activation.SIGMOID, ExplainDefault.HIGHEST_FINDING),
+    }[activation]
+    sliced = dataclasses.replace(
+        spec_of_slices(aggregation), activation=kind[0], explain_default=kind[1]
+    )
+    volume = scan()
+    cam = np.zeros((10, *CELLS[1:]))
+    cam[6, 3, 4] = 1
+    weights = np.random.default_rng(2).normal(size=(2, 10, 12))
+
+    def model(images: np.ndarray) -> np.ndarray:
+        return 1e-3 * np.einsum("bhw,khw->bk", images + 900, weights)
+
+    given = prediction(cam, volume, sliced)
+    calls: list[Call] = []
+    found = checked(given, model, calls, blocks=30)
+    tensor = given.placement.to_model(volume.data, "int16").astype(np.float64)
+    blocks = found.occlusion.logit_drops.shape
+    assert math.prod(blocks) <= 30
+    assert blocks[0] > 1
+    assert found.inputs < 10 * (1 + math.prod(blocks))
+
+    def whole_stack(hidden: np.ndarray) -> tuple[float, float]:
+        logits = model(np.where(hidden, found.fill, tensor))
+        score = aggregate(scores_of(logits, sliced).astype(np.float64), sliced)
+        return float(score[1]), float(score_logits(logits, sliced)[1])
+
+    nothing = np.zeros(tensor.shape, bool)
+    marked = given.heatmap_on_model_grid() >= 0.5
+    assert marked.any(axis=(1, 2)).tolist() == [n == 6 for n in range(10)]
+    assert found.marked is not None
+    for outcome, hidden in ((found.whole, nothing), (found.marked, marked)):
+        assert (outcome.score, outcome.logit) == pytest.approx(whole_stack(hidden), abs=1e-5)
+    edges = [
+        np.rint(np.arange(m + 1) * n / m).astype(int)
+        for n, m in zip(tensor.shape, blocks, strict=True)
+    ]
+    for index in np.ndindex(blocks):
+        hidden = nothing.copy()
+        hidden[tuple(slice(e[n], e[n + 1]) for e, n in zip(edges, index, strict=True))] = True
+        score, logit = whole_stack(hidden)
+        assert found.occlusion.logit_drops[index] == pytest.approx(
+            found.whole.logit - logit, abs=1e-5
+        )
+        assert found.occlusion.score_drops[index] == pytest.approx(
+            found.whole.score - score, abs=1e-5
+        )
+
+
+def test_a_single_image_is_hidden_in_two_dimensions() -> None:
+    image = spec_of_slices(SliceAggregation.NONE)
+    frontal = np.array([[-1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+    image = dataclasses.replace(image, grid=dataclasses.replace(image.grid, axes=("A", "I", "L")))
+    pixels = noise((10, 12))
+    pixels[6:8, 8:10] = 600
+    volume = Volume(data=pixels.T[:, :, None], affine=frontal, name="xray", is_picture=True)
+    cam = np.zeros((1, *CELLS[1:]))
+    cam[0, 3, 4] = 1
+    found = checked(prediction(cam, volume, image), one_logit(lesion()[4]))
+    assert found.occlusion.logit_drops.shape == (1, 5, 6)
+    assert found.occlusion.strongest == (0, 3, 4)
+    assert found.verdict is Verdict.SUPPORTED
+
+
+@pytest.mark.parametrize("name", sorted(AFFINES))
+def test_the_occlusion_map_lies_on_the_scan(name: str, tmp_path: Path) -> None:
+    """A bright blob in the scan is where the occlusion map is strongest, within half a block."""
+    volume = scan(AFFINES[name], (30, 26, 22))
+    blob = (19, 8, 13)
+    volume.data[tuple(slice(n - 2, n + 3) for n in blob)] = 900
+    given = prediction(impulse(*PEAK), volume)
+    found = checked(given, one_logit(np.ones((8, 10, 12))), blocks=240)
+    files = found.write(tmp_path)
+    written = nib.load(files.occlusion)
+    assert written.shape == volume.shape
+    np.testing.assert_allclose(written.affine, volume.affine, atol=1e-5)
+    drops = written.get_fdata()
+    np.testing.assert_allclose(drops, found.occlusion.on_scan(), atol=found.occlusion.largest / 127)
+    assert drops.max() <= found.occlusion.largest * (1 + 1e-6)
+    assert written.header["cal_max"] == pytest.approx(found.occlusion.largest)
+    weights = np.maximum(drops, 0) ** 2
+    peak = np.array([(weights * axis).sum() / weights.sum() for axis in np.indices(drops.shape)])
+    assert found.occlusion.voxel is not None
+    widths = [
+        axis.step * stride
+        for axis, stride in zip(given.placement.axes, found.occlusion.layer.stride, strict=True)
+    ]
+    in_scan = [widths[given.placement.order.index(axis)] for axis in range(3)]
+    for where in (peak, found.occlusion.voxel):
+        assert (np.abs(np.subtract(where, blob)) <= np.array(in_scan) / 2 + 0.5).all(), where
+
+
+def test_files_are_what_the_schema_says(tmp_path: Path) -> None:
+    given = prediction(impulse(*PEAK), on_the_grid(bright()))
+    found = checked(given, one_logit(lesion()))
+    files = found.write(tmp_path / "out")
+    assert [path.name for path in files.paths] == [
+        "scan_verify.png",
+        "scan_occlusion.nii.gz",
+        "scan_verify.json",
+    ]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(
+        p.name for p in files.paths
+    )
+    content = json.loads(files.result.read_text())
+    validator = jsonschema.Draft202012Validator(verification_schema())
+    validator.validate(content)
+    assert content["verdict"] == "supported"
+    assert content["marked_hidden"]["logit_drop"] == pytest.approx(found.marked_drop)
+    np.testing.assert_allclose(content["occlusion"]["logit_drops"], found.occlusion.logit_drops)
+    corner = np.array(content["occlusion"]["affine_ras_mm"]) @ [*PEAK, 1]
+    np.testing.assert_allclose(
+        corner[:3], content["occlusion"]["strongest_world_ras_mm"], atol=1e-6
+    )
+    for change in ({"verdict": "fine"}, {"schema": "vcam-verify/0"}, {"controls": None}):
+        assert not validator.is_valid({**content, **change})
+    nothing = checked(prediction(np.zeros(CELLS), on_the_grid(bright())), one_logit(lesion()))
+    validator.validate(json.loads(json.dumps(nothing.to_dict(), allow_nan=False)))
+
+
+def test_the_picture_shows_both_maps(tmp_path: Path) -> None:
+    def coloured(cam: np.ndarray, weights: np.ndarray) -> list[bool]:
+        found = checked(prediction(cam, on_the_grid(bright())), one_logit(weights))
+        with Image.open(found.write(tmp_path).picture) as png:
+            picture = np.asarray(png.convert("RGB")).astype(int)
+        slices = picture[62:-230]
+        strong = (slices[..., 0] - slices[..., 2]) > 60
+        half = len(slices) // 2
+        return [bool(part.any()) for part in (strong[:half], strong[half:])]
+
+    assert coloured(impulse(*PEAK), lesion()) == [True, True]
+    assert coloured(np.zeros(CELLS), lesion()) == [False, True]
+    assert coloured(impulse(*PEAK), lesion() * 0) == [True, False]
+
+
+def test_the_docs_explain_every_field() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "verify.md").read_text()
+    schema = verification_schema()
+    for part in (schema, schema["properties"]["occlusion"], schema["$defs"]["outcome"]):
+        for name, described in part["properties"].items():
+            assert f"`{name}`" in page, name
+            assert "const" in described or described["description"], name
+
+
+def test_a_version_that_goes_away_starts_over() -> None:
+    """Explained and hidden parts come from one version."""
+    served = {"version": 1}
+    volume, seen = on_the_grid(bright()), []
+    steps = verify(volume, Target(), Question(), Context(), {}, Plan(blocks=60))
+    step = advance(steps, None)
+    while not isinstance(step, Done):
+        seen.append((step.signature, step.target.version))
+        if step.target.version not in (None, served["version"]):
+            step = advance(steps, ModelNotFoundError("gone"))
+            continue
+        if step.signature == "spec":
+            outputs = {"model_spec": np.array([spec().to_json().encode()], object)}
+        elif step.signature == "scores":
+            logits = one_logit(lesion())(np.array(step.inputs["volume"])[..., 0].astype(float))
+            outputs = {"logits": logits.astype(np.float32), "scores": scores_of(logits, spec())}
+        else:
+            outputs = {
+                "scores": np.array([[0.2, 0.8]], np.float32),
+                "cam": impulse(*PEAK)[None].astype(np.float32),
+                "class_index": np.array([1], np.int32),
+            }
+        version = served["version"]
+        if seen[-1] == ("scores", 1):
+            served["version"] = 2  # after the first batch
+        step = advance(steps, Answer(outputs=outputs, version=version))
+    found = step.result
+    assert found.prediction.version == 2
+    assert {version for name, version in seen[-found.calls :]} == {2}
+    names = [name for name, _ in seen]
+    assert names.count("spec") == 2
+    assert names.count("serving_default") >= 2
+
+
+def test_answers_that_break_the_contract_are_refused() -> None:
+    given = prediction(impulse(*PEAK), on_the_grid(bright()))
+    for logits in (None, np.zeros((16, 3), np.float32), np.full((16, 2), np.nan, np.float32)):
+        steps = verify_prediction(given, Plan())
+        call = advance(steps, None)
+        assert isinstance(call, Call)
+        outputs = {"scores": np.full((16, 2), 0.5, np.float32)}
+        if logits is not None:
+            outputs["logits"] = logits
+        with pytest.raises(ContractError, match="logits"):
+            advance(steps, Answer(outputs=outputs, version=3))
+
+
+@pytest.mark.parametrize("wrong", [{"blocks": 0}, {"fill": "mean"}])
+def test_plans_that_are_none_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="Expected"):
+        Plan(**wrong)
+
+
+@pytest.mark.parametrize("aggregation", [None, SliceAggregation.MAX, SliceAggregation.MEAN])
+@pytest.mark.parametrize("temperature", [None, 1.7])
+@pytest.mark.parametrize("kind", ["softmax", "positive", "sigmoid"])
+def test_the_logit_of_a_score_is_its_logit(
+    kind: str, temperature: float | None, aggregation: SliceAggregation | None
+) -> None:
+    model = spec() if aggregation is None else spec_of_slices(aggregation)
+    model = dataclasses.replace(
+        model,
+        labels=("a", "b", "c"),
+        activation=Activation.SIGMOID if kind == "sigmoid" else Activation.SOFTMAX,
+        explain_default=ExplainDefault.POSITIVE_CLASS
+        if kind == "positive"
+        else ExplainDefault.TOP_CLASS,
+        calibration_temperature=temperature,
+    )
+    rows = np.random.default_rng(3).normal(0, 2, (1 if aggregation is None else 7, 3))
+    scores = scores_of(rows, model).astype(np.float64)
+    score = scores[0] if aggregation is None else aggregate(scores, model)
+    np.testing.assert_allclose(1 / (1 + np.exp(-score_logits(rows, model))), score, atol=1e-6)
+    far = score_logits(rows + np.array([0, 500, 0]), model)[1] * (temperature or 1)
+    assert 400 < far < 600  # where the score itself is 1
+
+
+def test_rank_correlation_is_pearsons_of_average_ranks() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 9, 60).astype(float), rng.integers(0, 9, 60).astype(float)
+
+    def ranks(values: np.ndarray) -> np.ndarray:
+        return np.array([(values < v).sum() + ((values == v).sum() + 1) / 2 for v in values])
+
+    found = rank_correlation(a, b)
+    assert found == pytest.approx(np.corrcoef(ranks(a), ranks(b))[0, 1])
+    assert rank_correlation(a, np.exp(a)) == pytest.approx(1)
+    assert rank_correlation(a, -a) == pytest.approx(-1)
+    assert rank_correlation(a, np.zeros(60)) is None
+    assert rank_correlation(a[:2], b[:2]) is None
+
+
+@pytest.mark.parametrize("shape", [(8, 10, 12), (7, 31, 17), (1, 40, 37), (100, 30, 30)])
+@pytest.mark.parametrize("most", [1, 7, 50, 200, 5000])
+def test_blocks_cover_the_grid_once(shape: tuple[int, int, int], most: int) -> None:
+    layer = dataclasses.replace(LAYER, stride=(1.0, 2.0, 3.0), offset=(0.0, 0.5, 1.0))
+    blocks = blocks_for(shape, layer, (3.0, 1.0, 1.0), most)
+    assert math.prod(blocks.counts) <= most
+    covered = np.zeros(shape, int)
+    for index, box in blocks.boxes():
+        covered[box] += 1
+        sizes = [span.stop - span.start for span in box]
+        for axis, (n, size) in enumerate(zip(index, sizes, strict=True)):
+            middle = (box[axis].start + box[axis].stop - 1) / 2
+            centre = blocks.layer.offset[axis] + blocks.layer.stride[axis] * n
+            assert abs(middle - centre) <= 0.5 + 1e-9
+            assert size >= min(shape[axis], math.floor(layer.stride[axis]))
+    assert (covered == 1).all()
+    sums = [covered[box].sum() for _, box in blocks.boxes()]
+    np.testing.assert_allclose(blocks.sums(covered), np.reshape(sums, blocks.counts))
+
+
+def test_blocks_are_about_as_long_as_wide_in_millimetres() -> None:
+    layer = dataclasses.replace(LAYER, stride=(1.0, 8.0, 8.0))
+    blocks = blocks_for((300, 128, 128), layer, (1.0, 3.0, 3.0), 200)
+    sides = [n / m * mm for n, m, mm in zip((300, 128, 128), blocks.counts, (1, 3, 3), strict=True)]
+    assert max(sides) / min(sides) < 1.5
+    assert math.prod(blocks.counts) > 100
+
+
+def test_a_shape_is_moved_within_what_was_measured() -> None:
+    marked = np.zeros((20, 22, 24), bool)
+    marked[4:8, 5:9, 6:10] = True
+    marked[4, 5, 6] = False
+    real = np.ones(marked.shape, bool)
+    real[:, :, 20:] = False
+    places = elsewhere(marked, real)
+    assert len(places) == CONTROLS
+    starts = set()
+    home = Region.of(marked)
+    for place_ in places:
+        starts.add(tuple(span.start for span in place_.box))
+        mask = np.zeros(marked.shape, bool)
+        mask[place_.box] = place_.inside
+        assert not (mask & ~real).any()
+        assert mask.sum() >= 0.9 * marked.sum()
+        assert (mask & marked).sum() <= MOST_OVERLAP * marked.sum()
+        assert (place_.inside <= home.inside).all()
+    assert len(starts) == CONTROLS
+    again = [place_.box for place_ in elsewhere(marked, real)]
+    assert again == [place_.box for place_ in places]
+    assert elsewhere(np.ones((4, 4, 4), bool), np.ones((4, 4, 4), bool)) == []
+
+
+def test_regions_hide_their_voxels_alone() -> None:
+    mask = np.zeros((4, 5, 6), bool)
+    for where in itertools.product((1, 3), (0, 2), (5,)):
+        mask[where] = True
+    region = Region.of(mask)
+    tensor = np.zeros(mask.shape)
+    region.hide(tensor, 7)
+    np.testing.assert_array_equal(tensor == 7, mask)
+    assert region.slices == [1, 3]
+    image = np.zeros((5, 6))
+    region.hide_in_slice(image, 3, 7)
+    np.testing.assert_array_equal(image == 7, mask[3])
+    assert Region.of(np.zeros((4, 5, 6), bool)).voxels == 0
+    assert Region.of(np.zeros((4, 5, 6), bool)).slices == []
+
+
+def test_plain_scans_on_another_grid(tmp_path: Path) -> None:
+    """The usual case: a scan that is resampled, and whose blocks hold all of it."""
+    volume = scan(PLAIN)
+    found = checked(prediction(impulse(*PEAK), volume), one_logit(lesion()))
+    assert found.occlusion.on_scan().shape == volume.shape
+    assert found.write(tmp_path).picture.stat().st_size > 0
