@@ -137,18 +137,24 @@ def test_the_spec_holds_held_out_figures_with_intervals(work: Path, solids: Path
         assert (metric.count, metric.split) == (8, "test")
     assert metrics["pointing, inside"].chance < metrics["pointing, within one cell"].chance
     reference = spec.default_layer.reference_maximum
-    assert reference == pytest.approx(figures["reference_maximum"])
+    assert reference == pytest.approx(figures["levels"]["gradcam"]["reference_maximum"])
+    assert spec.calibration_temperature == figures["calibration"]["temperature"]
 
 
-def test_another_layer_leaves_out_what_was_measured_on_the_runs_own(
-    work: Path, solids: Path
-) -> None:
+def test_layers_and_method_by_choice(work: Path, solids: Path, capfd) -> None:
+    """Repeated and with commas; the first layer and the method are the default."""
+    chosen = ["--layer", "relu1,last", "--layer", "relu1+relu2", "--method", "hirescam"]
     out = str(RUNS / "solids-tiny")
-    assert vcam_train("export", out, "--to", "other/solids", "--layer", "relu1", cwd=work) == 0
+    assert vcam_train("export", out, "--to", "other/solids", *chosen, cwd=work) == 0
+    said = capfd.readouterr().out
+    assert "Default: hirescam on relu1\n" in said
+    assert "`vcam-train trust` measures levels and figures of relu1, relu1+relu2." in said
     spec = spec_of(work / "other/solids/1")
-    assert spec.default_layer.name == "relu1"
+    assert [layer.name for layer in spec.cam_layers] == ["relu1", "relu2", "relu1+relu2"]
+    assert (spec.default_explanation.method, spec.default_layer.name) == ("hirescam", "relu1")
     assert spec.default_layer.reference_maximum is None
-    assert [metric.name for metric in spec.metrics] == ["accuracy"]
+    assert "accuracy" in [metric.name for metric in spec.metrics]
+    assert "pointing, inside" not in [metric.name for metric in spec.metrics]
 
 
 def test_a_served_run_explains_a_phantom(work: Path, ct_phantom: Path, server) -> None:
@@ -172,9 +178,11 @@ def test_a_served_run_scores_as_its_network_does(work: Path, solids: Path, serve
 
     from vcam_training.data.solids import generate
 
-    network = keras.models.load_model(work / RUNS / "solids-tiny" / "best.keras")
+    run = work / RUNS / "solids-tiny"
+    network = keras.models.load_model(run / "best.keras")
     made = generate(3, size=15, seed=5).volumes
     logits = np.asarray(network(made[..., None], training=False), np.float64)
+    logits /= read_finished(run, "metrics.json")["calibration"]["temperature"]
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     with Client(server.address) as client:
         for number, volume in enumerate(made):
@@ -263,7 +271,7 @@ def test_a_config_of_ones_own(tmp_path: Path, capfd) -> None:
     [
         (["--help"], ["export", "run"]),
         (["run", "-h"], ["--out", "--data", "--set", "--tiny", "resumes"]),
-        (["export", "--help"], ["--to", "--layer"]),
+        (["export", "--help"], ["--to", "--layer", "--method"]),
     ],
 )
 def test_help(tmp_path: Path, arguments: list[str], words: list[str], capsys) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 
+from vcam_client.errors import ConfigError
 from vcam_client.spec import (
     Activation,
     CamLayer,
@@ -98,7 +99,7 @@ def model_spec(
     figures = read_finished(run, "metrics.json")
     evaluation = Evaluation.from_json_dict(figures)
     method = method or evaluation.method
-    places = [target_layer(model, one).place for one in layers or (config.model.target_layer,)]
+    places = _places(model, layers or (config.model.target_layer,))
     explained = [
         _with_levels(one, figures["layer"], evaluation.levels)
         for one in explanations(places, method)
@@ -122,6 +123,17 @@ def model_spec(
         metrics=tuple(m for m in evaluation.metrics if as_measured or m.name in SCORE_METRICS),
         explanations=tuple(explained),
     )
+
+
+def _places(model: keras.Model, layers: Sequence[str]) -> list[CamLayer]:
+    places = [target_layer(model, layer).place for layer in layers]
+    names = [place.name for place in places]
+    if len(set(names)) != len(names):
+        raise ConfigError(
+            f"Expected different target layers, received {names} for {list(layers)}. "
+            "Name each layer once."
+        )
+    return places
 
 
 def _with_levels(

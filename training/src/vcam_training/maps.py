@@ -61,7 +61,7 @@ def explained(
     voxels = max(1, int(np.prod(volumes.shape[1:])))
     size = max(1, min(_LARGEST_BATCH, _VOXELS_AT_ONCE // voxels))
     for at in range(0, len(volumes), size):
-        batch = tf.constant(volumes[at : at + size, ..., None], tf.float32)
+        batch = tf.constant(volumes[at : at + size, ..., None].astype(np.float32))
         asked = tf.constant(np.maximum(class_index[at : at + size], 0), tf.int32)
         logits, cams = function(batch, asked)
         for number, (row, maps) in enumerate(zip(logits.numpy(), cams.numpy(), strict=True)):
