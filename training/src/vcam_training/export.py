@@ -218,6 +218,7 @@ def _examples(model: keras.Model, serving: ServingModel, volumes: np.ndarray) ->
         known = {"volume": volumes, "class_index": index}
         inputs = {tensor.name: known[tensor.name] for tensor in signature.inputs}
         function = tf.function(signature.function, autograph=False)
+        function = function.get_concrete_function(*signature.inputs)
         outputs = function(**{alias: tf.constant(value) for alias, value in inputs.items()})
         expected = {alias: eager.get(alias, value) for alias, value in outputs.items()}
         examples.append(
