@@ -188,8 +188,12 @@ def measure(
 
 
 def _cuts(subject: Subject, validation: Split, classes: int) -> tuple[float, float] | None:
-    """Thresholds of placed and of stretched maps, from validation scans rightly classified."""
+    """Thresholds of placed and of stretched maps, from validation.
+
+    Of scans that are rightly classified; of all that have an object if none is.
+    """
     cases: Cases = positive_cases(validation, classes)
     right = subject.logits(cases.volumes).argmax(axis=1) == cases.classes
-    cases = cases.chosen(right)
+    if right.any():
+        cases = cases.chosen(right)
     return thresholds(cases, subject.maps(cases.volumes, cases.classes), subject.layer)

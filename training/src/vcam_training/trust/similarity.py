@@ -17,6 +17,8 @@ def rank_correlations(a: NDArray, b: NDArray) -> NDArray[np.float64]:
     Args:
         a, b: [n, *cells], raw and signed.
     """
+    if not len(a):
+        return np.zeros(0)
     first, second = _standardised(a), _standardised(b)
     return (first * second).mean(axis=1)
 
