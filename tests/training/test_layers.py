@@ -72,6 +72,26 @@ def test_maps_that_several_layers_read_are_complete():
     assert names(found, bypassed=True) == ["a_relu", "b_relu"]
 
 
+@pytest.mark.parametrize(
+    ("network", "last", "unbypassed", "examples"),
+    [
+        (keras.applications.DenseNet121, "relu", 62, ["conv1_relu", "conv5_block15_concat"]),
+        (keras.applications.ResNet50, "conv5_block3_out", 17, ["conv1_relu", "conv2_block1_out"]),
+        (keras.applications.ResNet50V2, "post_relu", 17, ["conv1_conv", "conv2_block1_out"]),
+    ],
+)
+def test_candidates_of_well_known_backbones(network, last, unbypassed, examples):
+    """Nested, with the ends of all blocks: 58 concatenations, 16 sums."""
+    backbone = network(weights=None, include_top=False, input_shape=(None, None, 3))
+    inputs = keras.Input((64, 64, 3))
+    model = keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(backbone(inputs))))
+    found = candidates(model)
+    assert names(found, last=True) == [last] == [cam_layer(model).name]
+    assert len(names(found, bypassed=False)) == unbypassed
+    assert set(examples) <= set(names(found, bypassed=False))
+    assert cam_layer(model, -1).cells == (2, 2)
+
+
 def test_pooling_ends_a_map():
     stack = [layers.Conv2D(2, 3, name="conv"), layers.MaxPooling2D(), layers.BatchNormalization()]
     assert names(candidates(model_of(*stack))) == ["conv"]
