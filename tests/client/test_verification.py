@@ -27,7 +27,7 @@ from vcam_client._verifying import Plan, Target, verify, verify_prediction
 from vcam_client.errors import ContractError, InputError, ModelNotFoundError
 from vcam_client.scores import aggregate
 from vcam_client.spec import Activation, CamLayer, ExplainDefault, Grid, SliceAggregation
-from vcam_client.verification import Verdict, Verification, verification_schema
+from vcam_client.verification import Outcome, Verdict, Verification, verification_schema
 
 Model = Callable[[np.ndarray], np.ndarray]
 """Inputs [B, *grid] to logits [B, K]."""
@@ -132,6 +132,11 @@ def test_drops_are_what_arithmetic_says() -> None:
         assert found.occlusion.logit_drops[index] == pytest.approx(drop, abs=1e-6), index
     assert found.occlusion.strongest == PEAK
     assert found.occlusion.strongest_is_marked
+    cells = given.map.on_model_grid(given.cam)
+    means = cells.reshape(4, 2, 5, 2, 6, 2).mean(axis=(1, 3, 5))
+    expected = rank_correlation(found.occlusion.logit_drops.ravel(), means.ravel())
+    assert expected is not None
+    assert found.occlusion.rank_correlation == pytest.approx(expected)
     assert len(found.controls) == CONTROLS
     assert found.verdict is Verdict.SUPPORTED
     assert "Supported: the score hangs on what the map marks." in describe_verification(found)
@@ -159,6 +164,32 @@ def test_a_map_that_marks_one_of_many_alike_is_not_supported() -> None:
     assert found.marked_drop > 1
     np.testing.assert_allclose(found.control_drops, found.marked_drop, atol=1e-5)
     assert found.verdict is Verdict.NOT_SUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("controls", "verdict"),
+    [
+        ([0.0] * 19, Verdict.SUPPORTED),
+        ([0.0] * 18 + [1.1], Verdict.NOT_SUPPORTED),  # one other place does as much
+        ([-0.9, 0.9] * 9, Verdict.NOT_SUPPORTED),  # they differ by more than it stands out
+        ([0.4, 0.5] * 9, Verdict.SUPPORTED),
+        ([0.0] * 7, Verdict.UNDECIDED),
+        ([0.0] * 8, Verdict.SUPPORTED),
+    ],
+)
+def test_the_rule(controls: list[float], verdict: Verdict) -> None:
+    """The marked part's drop is 1."""
+    found = checked(prediction(impulse(*PEAK), on_the_grid(bright())), one_logit(lesion()))
+    assert found.marked is not None
+    logit = found.whole.logit
+
+    def dropped(drop: float) -> Outcome:
+        return Outcome(hidden_share=0.1, score=0.5, logit=logit - drop)
+
+    judged = dataclasses.replace(
+        found, marked=dropped(1.0), controls=tuple(dropped(drop) for drop in controls)
+    )
+    assert judged.verdict is verdict
 
 
 def test_a_score_that_hangs_on_the_rest_as_well() -> None:
@@ -271,13 +302,15 @@ def test_what_was_not_measured_is_never_hidden() -> None:
     values[:, :3] = -2000  # pixel padding
     volume = on_the_grid(values, padding=(-2000, -2000))
     calls: list[Call] = []
-    given = prediction(impulse(*PEAK), volume)
+    given = prediction(impulse(2, 1, 4), volume)  # half of what it marks is padding
     found = checked(given, one_logit(lesion()), calls)
     asked = np.concatenate([call.inputs["volume"] for call in calls])[..., 0]
     assert (asked[:, :, :3] == given.spec.grid.padding_value).all()
     real = np.ones(values.shape, bool)
     real[:, :3] = False
     np.testing.assert_array_equal(measured(volume, given.placement), real)
+    assert found.marked is not None
+    assert found.marked.hidden_share == 4 / real.sum()
     assert found.fill == np.rint(np.median(values[real]))
     assert found.occlusion.logit_drops.shape == CELLS
     hidden = (asked != asked[0]).any(axis=(1, 2, 3)).sum()
@@ -311,13 +344,14 @@ def test_the_padding_value_as_a_fill() -> None:
 @pytest.mark.parametrize("dtype", ["int16", "float32"])
 def test_volumes_keep_the_models_dtype(dtype: str) -> None:
     intensity = dataclasses.replace(spec().intensity, dtype=dtype)
-    values = bright().astype(np.float32) + 0.25
+    values = np.where(np.indices((8, 10, 12)).sum(axis=0) % 2, -800.25, -701).astype(np.float32)
     given = prediction(impulse(*PEAK), on_the_grid(values), spec(intensity=intensity))
     calls: list[Call] = []
     found = checked(given, one_logit(lesion()), calls)
     assert {call.inputs["volume"].dtype for call in calls} == {np.dtype(dtype)}
-    assert found.fill == np.median(calls[0].inputs["volume"][0]) or dtype == "int16"
-    assert found.fill == round(found.fill) or dtype == "float32"
+    assert found.fill == {"int16": -750, "float32": np.float32(-750.625)}[dtype]
+    hidden = calls[0].inputs["volume"][1] != calls[0].inputs["volume"][0]
+    assert set(calls[0].inputs["volume"][1][hidden]) == {found.fill}
 
 
 def test_batches_are_bounded_and_only_scores_are_asked_for() -> None:
@@ -632,6 +666,8 @@ def test_a_shape_is_moved_within_what_was_measured() -> None:
     marked[4, 5, 6] = False
     real = np.ones(marked.shape, bool)
     real[:, :, 20:] = False
+    real &= np.random.default_rng(1).random(real.shape) > 0.03
+    marked &= real
     places = elsewhere(marked, real)
     assert len(places) == CONTROLS
     starts = set()
@@ -654,6 +690,7 @@ def test_regions_hide_their_voxels_alone() -> None:
     mask = np.zeros((4, 5, 6), bool)
     for where in itertools.product((1, 3), (0, 2), (5,)):
         mask[where] = True
+    mask[3, 4, 5] = True
     region = Region.of(mask)
     tensor = np.zeros(mask.shape)
     region.hide(tensor, 7)
