@@ -9,6 +9,7 @@ from vcam_client.prediction import Prediction
 from vcam_client.regions import Region, Regions
 from vcam_client.results import DEFAULT_CHOICES, Choices, truth_of
 from vcam_client.spec import Activation, Fit, Metric
+from vcam_client.trust import Trust
 from vcam_client.truth import Agreement
 from vcam_client.volume import Volume
 
@@ -87,9 +88,22 @@ def describe_spec(model: str, served: ServedSpec) -> str:
         ("created", spec.provenance.created_at),
         *((f"{m.split} {m.name}".strip(), _figure(m)) for m in spec.metrics),
     ]
-    shown = [(name, value) for name, value in rows if value]
-    width = max(len(name) for name, _ in shown)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in shown)
+    trust = [] if spec.trust is None else _describe_trust(spec.trust)
+    return "\n".join([*_aligned([row for row in rows if row[1]]), *trust])
+
+
+def _describe_trust(trust: Trust) -> list[str]:
+    """What was found when a model's maps were checked."""
+    depends = {True: "yes", False: "no", None: "not known"}[trust.depends_on_weights]
+    figures = [(metric.name, _figure(metric, "control")) for metric in trust.figures]
+    checked = f", checked {trust.measured_at}" if trust.measured_at else ""
+    rows = _aligned([("depends on the weights", depends), *figures])
+    return ["", f"Maps by {trust.signature}{checked}", trust.summary, *(f"  {row}" for row in rows)]
+
+
+def _aligned(rows: "_Rows") -> list[str]:
+    width = max(len(name) for name, _ in rows)
+    return [f"{name:<{width}}  {value}" for name, value in rows]
 
 
 _FIT = {Fit.STRETCH: "scans are stretched onto it", Fit.SPACING: "at a spacing of its own"}
@@ -226,14 +240,14 @@ def _describe_grid(volume: Volume) -> str:
     return f"{_by(volume.shape[:axes])} {kind} {of}, {''.join(volume.orientation[:axes])}"
 
 
-def _figure(metric: Metric) -> str:
+def _figure(metric: Metric, beside: str = "chance") -> str:
     text = f"{metric.value:.4g}"
     if metric.lower is not None and metric.upper is not None:
         text += f" [{metric.lower:.4g}, {metric.upper:.4g}]"
     if metric.count is not None:
         text += f", n = {metric.count}"
     if metric.chance is not None:
-        text += f", chance {metric.chance:.4g}"
+        text += f", {beside} {metric.chance:.4g}"
     return text
 
 

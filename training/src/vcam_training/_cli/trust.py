@@ -45,7 +45,7 @@ def trust(
     quietly()
     from vcam_training import train
     from vcam_training import trust as of_maps
-    from vcam_training.trust.measure import SAMPLES, SEEDS
+    from vcam_training.trust.measuring import SAMPLES, SEEDS
     from vcam_training.trust.run import PAGE_FILE
 
     try:

@@ -11,7 +11,7 @@ from vcam_training.data.dataset import Report
 from vcam_training.export import export
 from vcam_training.train import DATA_FOLDER
 from vcam_training.trust.loading import load
-from vcam_training.trust.measure import SAMPLES, SEEDS, measure
+from vcam_training.trust.measuring import SAMPLES, SEEDS, measure
 from vcam_training.trust.page import page
 from vcam_training.trust.report import TrustReport
 
