@@ -225,8 +225,8 @@ class Verification:
             return "Hiding changes nothing: what is put in place looks the same to the model."
         if len(self.controls) < LEAST_CONTROLS:
             return (
-                f"The marked part is too large to compare: it fits at {len(self.controls)} other "
-                f"places in the scan, {LEAST_CONTROLS} are needed."
+                f"The marked part is too large to compare: it fits at {len(self.controls) or 'no'} "
+                f"other places in the scan, {LEAST_CONTROLS} are needed."
             )
         return ""
 
