@@ -1,8 +1,8 @@
 """Maps on the scan's grid and on the model's, signed maps, and where cells lie."""
 
 import dataclasses
-import math
 import io
+import math
 from pathlib import Path
 
 import nibabel as nib
