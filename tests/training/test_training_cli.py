@@ -14,6 +14,7 @@ from vcam_client.spec import Activation, ExplainDefault
 from vcam_serving import EmbeddedServer
 from vcam_serving.verify import SPEC_FILE
 from vcam_training import _cli
+from vcam_training._cli.run import INTERRUPTED
 from vcam_training.run_folder import read_finished
 
 pytestmark = pytest.mark.filterwarnings(
@@ -196,14 +197,17 @@ def test_a_served_run_scores_as_its_network_does(work: Path, solids: Path, serve
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "solid"], "Expected one of the configs ct_phantom, solids"),
+        (["run", "solid"], "Expected one of the configs ct_phantom, discs, solids"),
         (["run", "missing.py"], "received 'missing.py'"),
         (["run", "solids", "--set", "epoch=3"], "There is no setting 'epoch'. Choose one of"),
         (["run", "solids", "--set", "data.sizes=3"], "There is no setting 'data.sizes'"),
         (["run", "solids", "--set", "epochs.x=3"], "'epochs' has no parts"),
         (["run", "solids", "--set", "epochs"], "Expected --set key=value, received 'epochs'"),
         (["run", "solids", "--set", "epochs=few"], "Expected epochs to be a value of type int"),
-        (["run", "solids", "--set", "model=resnet"], "one of small, keras_ct, received 'resnet'"),
+        (
+            ["run", "solids", "--set", "model=resnet"],
+            "one of small, keras_ct, residual, received 'resnet'",
+        ),
         (["run", "solids", "--set", "data.volume_matched=maybe"], "of type bool, received 'maybe'"),
         (["run", "solids", "--set", "epochs=0"], "Expected positive epochs"),
         (["run", "solids", "--set", "data.size=9"], "at least 15 voxels"),
@@ -248,7 +252,7 @@ def test_interrupting_says_how_to_go_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("vcam_training.train.run", interrupted)
-    assert vcam_train("run", "solids", "--tiny", cwd=tmp_path) == _cli.INTERRUPTED
+    assert vcam_train("run", "solids", "--tiny", cwd=tmp_path) == INTERRUPTED
     said = capfd.readouterr().err
     assert f"Interrupted. The same command resumes the run in {RUNS / 'solids-tiny'}." in said
 
