@@ -22,6 +22,7 @@ from vcam_training.calibration import (
 from vcam_training.curves import draw_reliability
 from vcam_training.cuts import best_cuts
 from vcam_training.reliability import bin_of, expected_calibration_error, reliability
+from vcam_training.score_metrics import class_metrics, finding_metrics
 
 COUNT = 20_000
 
@@ -234,6 +235,24 @@ def test_a_calibration_is_checked_on_the_test_split() -> None:
     assert found.after.error == pytest.approx(0, abs=0.02)
     assert found.before.error > 0.1
     assert found.after.count == COUNT
+
+
+def test_findings_have_an_area_each() -> None:
+    """One that is never there has none."""
+    logits = np.array([[1.0, 0, 3], [2, 0, 2], [3, 1, 1], [4, 1, 0]])
+    there = np.array([[0, 0, 0], [0, 0, 0], [1, 0, 1], [1, 0, 0]], bool)
+    calibration = calibrate(logits, there, logits, there)
+    found = finding_metrics(logits, there, calibration, ["mass", "nodule", "oedema"])
+    areas = [(m.name, m.value, m.count) for m in found[:-1]]
+    assert areas == [("AUC, mass", 1, 4), ("AUC, oedema", 1 / 3, 4)]
+    assert (found[-1].name, found[-1].count) == ("expected calibration error", 12)
+
+
+def test_figures_of_more_classes_are_accuracy_and_calibration() -> None:
+    logits, labels = drawn(3, count=50)
+    found = class_metrics(logits, labels, calibrate(logits, labels, logits, labels))
+    assert [m.name for m in found] == ["accuracy", "expected calibration error"]
+    assert found[0].value == (logits.argmax(axis=1) == labels).mean()
 
 
 def test_a_calibration_is_written_and_read() -> None:

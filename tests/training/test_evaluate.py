@@ -11,12 +11,13 @@ from vcam_client.errors import ConfigError
 from vcam_client.spec import CamLayer, Metric
 from vcam_training.calibration import calibrate, fit_temperature, scores_of
 from vcam_training.data.dataset import Split
-from vcam_training.evaluate import SCORE_METRICS, Evaluation, evaluate
+from vcam_training.evaluate import Evaluation, evaluate
 from vcam_training.evidence_levels import measure
 from vcam_training.intervals import mean_interval, wilson_interval
 from vcam_training.localisation import energy_inside, heatmap_on_grid, overlap
 from vcam_training.perfect_map import perfect_map_dice
 from vcam_training.receptive_field import cam_layer
+from vcam_training.score_metrics import SCORE_METRICS
 from vcam_training.target_layer import explain
 
 GRID = (8, 8, 8)

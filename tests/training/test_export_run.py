@@ -17,9 +17,9 @@ from vcam_serving.verify import SPEC_FILE
 from vcam_training import train
 from vcam_training.cam_methods import METHODS
 from vcam_training.config import load, override
-from vcam_training.evaluate import SCORE_METRICS
 from vcam_training.export_run import export_run, model_spec
 from vcam_training.run_folder import read_finished
+from vcam_training.score_metrics import SCORE_METRICS
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves a variable by np.array(variable), which NumPy 2 would like to be otherwise.

@@ -14,24 +14,16 @@ import numpy as np
 from vcam_client.errors import ConfigError
 from vcam_client.evidence import Finding, finding, nothing_up_to
 from vcam_client.spec import CamLayer, Explanation, Metric
-from vcam_training.calibration import Calibration, calibrate, scores_of
+from vcam_training.calibration import Calibration, calibrate
 from vcam_training.cam_methods import DEFAULT_METHOD
 from vcam_training.data.dataset import Split
 from vcam_training.evidence_levels import EvidenceLevels, classes_of, measure, roles
-from vcam_training.intervals import auc_metric, mean_metric, share_metric
+from vcam_training.intervals import mean_metric, share_metric
 from vcam_training.localisation import cell_distances, energy_inside, heatmap_on_grid, overlap
 from vcam_training.maps import explained
 from vcam_training.perfect_map import perfect_map_dice
+from vcam_training.score_metrics import class_metrics
 from vcam_training.target_layer import method_of
-
-SCORE_METRICS = (
-    "accuracy",
-    "sensitivity, at threshold",
-    "specificity, at threshold",
-    "AUC",
-    "expected calibration error",
-)
-"""Figures about scores, whatever layer or method maps are made by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,38 +101,11 @@ def evaluate(
         maps.add(one.index, one.logits, one.cams[method])
     calibration = calibrate(measured.logits, validation.labels, maps.logits, test.labels)
     return Evaluation(
-        metrics=(*_score_metrics(maps.logits, test, calibration), *maps.metrics()),
+        metrics=(*class_metrics(maps.logits, test.labels, calibration), *maps.metrics()),
         calibration=calibration,
         method=method,
         levels=measured.levels,
     )
-
-
-def _score_metrics(logits: np.ndarray, test: Split, calibration: Calibration) -> list[Metric]:
-    found = [share_metric("accuracy", logits.argmax(axis=1) == test.labels)]
-    positive = test.labels == 1
-    if logits.shape[1] == 2 and positive.any() and not positive.all():
-        scores = scores_of(logits, calibration.temperature)[:, 1]
-        if calibration.decision_threshold is not None:
-            decided = scores >= calibration.decision_threshold
-            found += [
-                share_metric("sensitivity, at threshold", decided[positive]),
-                share_metric("specificity, at threshold", ~decided[~positive]),
-            ]
-        margin = logits[:, 1] - logits[:, 0]  # ranks as scores do, and never saturates
-        found.append(auc_metric("AUC", margin[positive], margin[~positive]))
-    error = calibration.after
-    found.append(
-        Metric(
-            name="expected calibration error",
-            value=error.error,
-            lower=error.lower,
-            upper=error.upper,
-            count=error.count,
-            split="test",
-        )
-    )
-    return found
 
 
 class _TestMaps:

@@ -18,11 +18,12 @@ from vcam_client.spec import (
 )
 from vcam_training import intensity as _registers_intensity_layers  # noqa: F401
 from vcam_training.config import Config
-from vcam_training.evaluate import SCORE_METRICS, Evaluation
+from vcam_training.evaluate import Evaluation
 from vcam_training.evidence_levels import EvidenceLevels
 from vcam_training.explanations import explanations
 from vcam_training.export import export
 from vcam_training.run_folder import read_config, read_finished
+from vcam_training.score_metrics import SCORE_METRICS
 from vcam_training.target_layer import target_layer
 
 LICENCE = "Apache-2.0"
