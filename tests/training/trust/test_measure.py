@@ -11,6 +11,7 @@ import pytest
 from vcam_client.errors import ConfigError
 from vcam_client.spec import Explanation
 from vcam_training.data.dataset import Split
+from vcam_training.evaluate import evaluate
 from vcam_training.trust import measure, write
 from vcam_training.trust.figures import (
     DELETION_GAIN,
@@ -55,6 +56,25 @@ def test_each_figure_has_its_interval_and_is_named_once(report) -> None:
     for figure in report.figures:
         assert figure.lower <= figure.value <= figure.upper, figure.name
         assert figure.meaning.endswith(".")
+
+
+def test_the_figures_of_a_run_are_the_same(report, trained, spec_of, squares) -> None:
+    """Training measures pointing, Dice and energy for itself."""
+    layer = spec_of(trained).default_layer
+    run = evaluate(trained, layer, squares(60, 3), squares(60, 4))
+    known = {metric.name: metric for metric in run.metrics}
+    same = {
+        NEAR: NEAR,
+        "pointing, inside": "pointing, inside",
+        "Dice": "mean Dice, at threshold",
+        "IoU": "mean IoU, at threshold",
+        "energy inside": "energy inside",
+    }
+    for ours, theirs in same.items():
+        assert report.figure(ours).value == pytest.approx(known[theirs].value, abs=1e-6), ours
+        assert report.figure(ours).control == pytest.approx(known[theirs].chance, abs=1e-6), ours
+    assert report.figure(SILENT_POSITIVES).value == known["positives without evidence"].value
+    assert report.figure(SILENT_NEGATIVES).value == known["negatives without evidence"].value
 
 
 def test_what_travels_with_the_model(report) -> None:

@@ -27,6 +27,7 @@ WEIGHTS_CHECK = "depends on the weights"
 """Name of the check by randomisation."""
 MOST_SILENT = 0.5
 """Share of maps without evidence for a class that is there and was found, at most."""
+_LEAST_WRITTEN = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ def checks(figures: Sequence[Figure], curves: Mapping[str, Curve]) -> tuple[Chec
             Check(
                 name="points at the object",
                 passed=passed,
-                sentence="The maps point at the objects far more often than chance."
+                sentence="The maps point at the objects more often than chance."
                 if passed
                 else "The maps point at the objects no more often than chance.",
             )
@@ -99,7 +100,7 @@ def checks(figures: Sequence[Figure], curves: Mapping[str, Curve]) -> tuple[Chec
         Check(
             name="keeps still under noise",
             passed=passed,
-            sentence="Noise that nobody sees leaves the maps alone."
+            sentence="Under noise that nobody sees, maps stay more alike than those of two scans."
             if passed
             else "Noise that nobody sees changes the maps as much as another scan would.",
         )
@@ -129,7 +130,7 @@ def summary(figures: Sequence[Figure], found: Sequence[Check], scans: int) -> st
         body = (
             f"strongest point within one cell of the object in {_percent(near.value)} "
             f"(chance {_percent(near.control)}), mean Dice {dice.value:.2f} "
-            f"(chance {dice.control or 0:.2f})"
+            f"(chance {_small(dice.control or 0)})"
         )
     else:
         gain = by_name[DELETION_GAIN]
@@ -151,6 +152,10 @@ def _weights_check(depends: bool | None) -> Check:
         None: "Whether the maps depend on the weights could not be tested: its controls failed.",
     }[depends]
     return Check(name=WEIGHTS_CHECK, passed=depends, sentence=sentence)
+
+
+def _small(value: float) -> str:
+    return f"{value:.2f}" if value == 0 or value >= _LEAST_WRITTEN else f"below {_LEAST_WRITTEN}"
 
 
 def _percent(share: float | None) -> str:

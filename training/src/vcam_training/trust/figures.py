@@ -38,7 +38,7 @@ ENERGY = "energy inside"
 DELETION_GAIN = "deletion, below shuffled maps by"
 INSERTION_GAIN = "insertion, above shuffled maps by"
 RANDOMISED = "similarity, all weights random"
-SLIGHT_NOISE = f"similarity, noise of {NOISE_SHARES[0]:.0%} of the window"
+SLIGHT_NOISE = f"similarity, noise of {100 * NOISE_SHARES[0]:g} % of the window"
 SILENT_POSITIVES = "no evidence in the map, class rightly found"
 SILENT_NEGATIVES = "no evidence in the map, class explained is absent"
 
@@ -233,7 +233,7 @@ def stability_figures(found: Stability) -> list[Figure]:
     apart = _finite(found.others.displacement)
     far = float(apart.mean()) if apart.size else None
     changes: list[tuple[str, Change]] = [
-        (f"noise of {share:.0%} of the window", change)
+        (f"noise of {100 * share:g} % of the window", change)
         for share, change in zip(NOISE_SHARES, found.noise, strict=True)
     ]
     changes.append((f"shift by {SHIFT:g} voxel", found.shift))

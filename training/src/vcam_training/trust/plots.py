@@ -43,7 +43,7 @@ def score_plot(report: TrustReport) -> bytes:
             ylim=(-0.02, 1.02),
             xlim=(0, 100),
         )
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="upper right" if name == "deletion" else "lower right")
         _plain(axes)
     return _png(canvas)
 
