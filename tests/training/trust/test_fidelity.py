@@ -84,6 +84,16 @@ def test_a_map_that_says_nothing_gains_nothing(subject, cases) -> None:
         assert_allclose(found.insertion_gain, 0)
 
 
+def test_where_hiding_looks_like_the_class_curves_say_nothing(subject, cases) -> None:
+    """The region is dark and the median bright: hiding anything there lights it up."""
+    maps = np.random.default_rng(1).normal(size=(3, 8, 8)).astype(np.float32)
+    bright = replace(cases, volumes=np.full((3, 8, 8), 0.9, np.float32))
+    bright.volumes[:, :4, :4] = 0.1
+    assert fidelity(subject, bright, maps).looks_alike
+    assert not fidelity(subject, cases, maps).looks_alike
+    assert not fidelity(subject, replace(bright, classes=np.zeros(3, np.int32)), maps).looks_alike
+
+
 def test_the_same_seed_gives_the_same_curves(subject, cases) -> None:
     maps = np.zeros((3, 8, 8), np.float32)
     maps[:, 2, 3] = 1

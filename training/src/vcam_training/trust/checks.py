@@ -27,7 +27,8 @@ WEIGHTS_CHECK = "depends on the weights"
 """Name of the check by randomisation."""
 MOST_SILENT = 0.5
 """Share of maps without evidence for a class that is there and was found, at most."""
-_LEAST_WRITTEN = 0.01
+_LEAST_WRITTEN, _TENTH = 0.01, 0.1
+"""Least values that are written as they are: of a number, of a percentage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,36 +65,31 @@ def depends_on_weights(curves: Mapping[str, Curve]) -> bool | None:
     return not own
 
 
-def checks(figures: Sequence[Figure], curves: Mapping[str, Curve]) -> tuple[Check, ...]:
-    """The checks that the figures allow, in the order of their weight."""
+def checks(
+    figures: Sequence[Figure], curves: Mapping[str, Curve], *, looks_alike: bool = False
+) -> tuple[Check, ...]:
+    """The checks that the figures allow, in the order of their weight.
+
+    Args:
+        figures: of the report.
+        curves: similarity while weights are randomised, by kind of map.
+        looks_alike: whether hiding anything raises the score, see `fidelity`.
+    """
     by_name = {figure.name: figure for figure in figures}
     found = [_weights_check(depends_on_weights(curves))]
     if NEAR in by_name:
-        near = by_name[NEAR]
-        passed = (near.lower or 0) > (near.control or 0)
+        found.append(_place_check(by_name[NEAR]))
+    if looks_alike:
         found.append(
             Check(
-                name="points at the object",
-                passed=passed,
-                sentence="The maps point at the objects more often than chance."
-                if passed
-                else "The maps point at the objects no more often than chance.",
+                name="hiding and showing what is marked",
+                passed=None,
+                sentence="Deletion and insertion can't tell: hiding voxels anywhere raises the "
+                "score, since what is put in their place looks like the class to the model.",
             )
         )
-    for name, what, change in (
-        (DELETION_GAIN, "hiding", "lowers"),
-        (INSERTION_GAIN, "showing only", "raises"),
-    ):
-        passed = (by_name[name].lower or 0) > 0
-        found.append(
-            Check(
-                name=f"{what} what is marked {change} the score",
-                passed=passed,
-                sentence=f"{what.capitalize()} what the maps mark {change} the score "
-                + ("more" if passed else "no more")
-                + f" than {what} as much elsewhere.",
-            )
-        )
+    else:
+        found += [_score_check(by_name[name], *words) for name, *words in _SCORE_CHECKS]
     calm = by_name[SLIGHT_NOISE]
     passed = (calm.lower or 0) > (calm.control or 0)
     found.append(
@@ -144,6 +140,33 @@ def summary(figures: Sequence[Figure], found: Sequence[Check], scans: int) -> st
     return " ".join([*warning, *unknown, f"{lead}: {body}{end}"])
 
 
+_SCORE_CHECKS = (
+    (DELETION_GAIN, "hiding", "lowers"),
+    (INSERTION_GAIN, "showing only", "raises"),
+)
+
+
+def _place_check(near: Figure) -> Check:
+    passed = (near.lower or 0) > (near.control or 0)
+    more = "more" if passed else "no more"
+    return Check(
+        name="points at the object",
+        passed=passed,
+        sentence=f"The maps point at the objects {more} often than chance.",
+    )
+
+
+def _score_check(gain: Figure, what: str, change: str) -> Check:
+    passed = (gain.lower or 0) > 0
+    more = "more" if passed else "no more"
+    return Check(
+        name=f"{what} what is marked {change} the score",
+        passed=passed,
+        sentence=f"{what.capitalize()} what the maps mark {change} the score {more} than {what} "
+        "as much elsewhere.",
+    )
+
+
 def _weights_check(depends: bool | None) -> Check:
     sentence = {
         True: "The maps change when the weights are randomised.",
@@ -159,7 +182,11 @@ def _small(value: float) -> str:
 
 
 def _percent(share: float | None) -> str:
+    """Whole percent; nothing is rounded to all or none that isn't."""
     value = 100 * (share or 0)
-    # whole percent, but nothing is rounded to all or none that isn't
+    if 0 < value < _TENTH:
+        return f"below {_TENTH} %"
+    if 100 - _TENTH < value < 100:
+        return f"above {100 - _TENTH} %"
     digits = 0 if 10 <= value <= 99 or value == round(value) else 1
     return f"{value:.{digits}f} %"

@@ -24,6 +24,8 @@ FRACTIONS: NDArray[np.float64] = (np.arange(STEPS + 1) / STEPS) ** 2
 """Shares of the voxels that are replaced: finer at first, where objects are."""
 SHUFFLES = 2
 """Controls for each scan."""
+RISE = 0.1
+"""Mean score by which hiding anything may raise the score before curves say nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,6 +48,16 @@ class Fidelity:
         """float64 [...]: area under each curve [..., k], by trapezoids; 0 … 1."""
         areas: NDArray[np.float64] = integrate.trapezoid(curves, self.fractions, axis=-1)
         return areas
+
+    @property
+    def looks_alike(self) -> bool:
+        """Whether hiding anything raises the score by more than RISE on the way.
+
+        Then what is put in place looks like the class to the model, as soft tissue in a
+        lung looks like a lesion: both maps and controls paint objects.
+        """
+        control = self.control_deletion.mean(axis=(0, 1))
+        return bool(control.max() - control[0] > RISE)
 
     @property
     def deletion_gain(self) -> NDArray[np.float64]:

@@ -152,7 +152,7 @@ def measure(
     figures += stability_figures(calm)
     figures += silence_figures(silent[found], silent_absent)
 
-    answers = checks(figures, weight_curves)
+    answers = checks(figures, weight_curves, looks_alike=curves.looks_alike)
     return TrustReport(
         spec=spec,
         explanation=subject.explanation,

@@ -68,7 +68,7 @@ def weight_plot(report: TrustReport) -> bytes:
         xlim=(-0.1, len(report.layers) - 0.9),
     )
     axes.set_xticks(place, list(map(_short, report.layers)), rotation=30, ha="right", fontsize=8)
-    axes.legend(frameon=False, loc="lower left")
+    axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     _plain(axes)
     return _png(canvas)
 
