@@ -6,6 +6,7 @@ of it. Source: C. Guo et al., On calibration of modern neural networks, ICML 201
 (arXiv 1706.04599).
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,6 +24,8 @@ EVEN = 0.5
 """Score at which two classes are equally likely."""
 _TOLERANCE = 1e-7
 """Of log T."""
+_SMALLEST_GAIN = 1e-12
+"""Of the log-likelihood: less is rounding, as where all logits are equal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,11 +92,13 @@ def scores_of(
 
 
 def fit_temperature(logits: NDArray, labels: NDArray) -> float:
-    """The temperature with the lowest loss of smoothed labels.
+    """The temperature that makes the labels most likely, but no certainty of few volumes.
 
-    Where the labels as they are would become less likely by it than with untouched
-    logits, as in a split without a mistake whose scores are near 1, it is 1: so few
-    volumes can't say that scores are too high.
+    Above 1 it is the one with the highest likelihood. Below 1, where scores become more
+    certain, it is the one with the lowest loss of smoothed labels: the likelihood of a
+    split without a mistake would rise without end as T falls. Where the likelihood asks
+    for less than 1 and smoothing for more, it is 1. So the labels never become less
+    likely than with untouched logits.
 
     Args:
         logits: [n, K], at least one row, finite; two for a model with one logit.
@@ -102,19 +107,14 @@ def fit_temperature(logits: NDArray, labels: NDArray) -> float:
     Returns:
         1/20 … 20.
     """
-    reach = np.log(LARGEST_TEMPERATURE)
-    found = minimize_scalar(
-        lambda log_t: smoothed_loss(logits, labels, float(np.exp(log_t))),
-        bounds=(-reach, reach),
-        method="bounded",
-        options={"xatol": _TOLERANCE},
+    likeliest, cautious = (
+        _lowest(loss, logits, labels) for loss in (negative_log_likelihood, smoothed_loss)
     )
-    temperature = float(np.exp(found.x))
-    better = all(
-        measure(logits, labels, temperature) < measure(logits, labels, 1.0)
-        for measure in (smoothed_loss, negative_log_likelihood)
+    temperature = max(likeliest, min(1.0, cautious))
+    gain = negative_log_likelihood(logits, labels, 1.0) - negative_log_likelihood(
+        logits, labels, temperature
     )
-    return temperature if better else 1.0
+    return temperature if gain > _SMALLEST_GAIN else 1.0
 
 
 def negative_log_likelihood(logits: NDArray, labels: NDArray, temperature: float) -> float:
@@ -132,7 +132,7 @@ def negative_log_likelihood(logits: NDArray, labels: NDArray, temperature: float
 def smoothed_loss(logits: NDArray, labels: NDArray, temperature: float) -> float:
     """The same of smoothed labels.
 
-    Without smoothing, a split without a mistake asks for T → 0. Each class counts as if
+    Each class counts as if
     it had been seen once more with each label: a volume of a class with N volumes is
     (N + 1) / (N + K) of that class and 1 / (N + K) of each other one. Source: J. Platt,
     Probabilistic outputs for support vector machines, 1999, for K = 2.
@@ -162,6 +162,20 @@ def decision_threshold(scores: NDArray, positive: NDArray[np.bool_]) -> float | 
         return None
     middles = [(low + high) / 2 for low, high in best_cuts(scores[positive], scores[~positive])]
     return min(middles, key=lambda middle: abs(middle - EVEN), default=None)
+
+
+def _lowest(
+    loss: Callable[[NDArray, NDArray, float], float], logits: NDArray, labels: NDArray
+) -> float:
+    """The temperature at which a loss is lowest; it has a single minimum over log T."""
+    reach = np.log(LARGEST_TEMPERATURE)
+    found = minimize_scalar(
+        lambda log_t: loss(logits, labels, float(np.exp(log_t))),
+        bounds=(-reach, reach),
+        method="bounded",
+        options={"xatol": _TOLERANCE},
+    )
+    return float(np.exp(found.x))
 
 
 def _cross_entropy(
