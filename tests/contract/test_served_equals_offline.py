@@ -7,6 +7,8 @@ import pytest
 from served.calls import Caller, arrays, request, rest
 from served.server import ServedModel
 
+from vcam_serving.verify import contract
+
 TOLERANCE = 1e-5
 DEFAULT_CLASS = -1
 
@@ -15,7 +17,7 @@ def inputs_of(model: ServedModel, signature: str, batch: int) -> dict[str, np.nd
     if signature == "spec":
         return {"key": np.array([b"model_spec"] * batch, object)}
     inputs = {"volume": model.volume(batch, seed=batch)}
-    if signature == "gradcam":
+    if "class_index" in model.offline.signatures[signature].inputs:
         indices = [DEFAULT_CLASS, *range(model.classes)]
         inputs["class_index"] = np.int32([indices[i % len(indices)] for i in range(batch)])
     return inputs
@@ -33,14 +35,35 @@ def assert_same(received: Mapping[str, np.ndarray], expected: Mapping[str, np.nd
         )
 
 
+def signatures_of(model: ServedModel) -> list[str]:
+    """All but the model spec's."""
+    return sorted(set(contract(model.spec)) - {"spec"})
+
+
 @pytest.mark.parametrize("batch", [1, 3])
-@pytest.mark.parametrize("signature", ["serving_default", "gradcam", "gradcam_all", "scores"])
-def test_over_grpc(caller: Caller, each_model: ServedModel, signature: str, batch: int) -> None:
-    inputs = inputs_of(each_model, signature, batch)
-    expected = each_model.offline.run(signature, inputs)
-    response = caller.predict(request(each_model.name, inputs, signature=signature))
-    assert response.model_spec.signature_name == signature
-    assert_same(arrays(response), expected)
+def test_over_grpc(caller: Caller, each_model: ServedModel, batch: int) -> None:
+    assert len(signatures_of(each_model)) >= 4
+    for signature in signatures_of(each_model):
+        inputs = inputs_of(each_model, signature, batch)
+        expected = each_model.offline.run(signature, inputs)
+        response = caller.predict(request(each_model.name, inputs, signature=signature))
+        assert response.model_spec.signature_name == signature
+        assert_same(arrays(response), expected)
+
+
+def test_every_signature_over_rest(rest_address: str, each_model: ServedModel) -> None:
+    for signature in signatures_of(each_model):
+        inputs = inputs_of(each_model, signature, batch=2)
+        sent = {name: values.tolist() for name, values in inputs.items()}
+        status, answer = rest(
+            rest_address,
+            "POST",
+            f"/v1/models/{each_model.name}:predict",
+            {"signature_name": signature, "inputs": sent},
+        )
+        assert status == 200, answer
+        received = {name: np.array(values) for name, values in answer["outputs"].items()}
+        assert_same(received, each_model.offline.run(signature, inputs))
 
 
 @pytest.mark.parametrize("form", ["instances", "inputs"])

@@ -5,11 +5,21 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.framework import op_def_pb2
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.client import pywrap_tf_session
 
 from vcam_client.errors import ServableError
 from vcam_serving._difference import TOLERANCE
 from vcam_serving.session import Servable
-from vcam_serving.verify import SPEC_FILE, SPEC_SIGNATURE, Example, contract, verify
+from vcam_serving.verify import (
+    _PYTHON_OPS,
+    SPEC_FILE,
+    SPEC_SIGNATURE,
+    Example,
+    contract,
+    verify,
+)
 from vcam_training.signatures import ServingModel
 
 
@@ -291,3 +301,44 @@ def test_a_servable_without_its_variables_is_refused(ct, tmp_path):
     shutil.rmtree(folder / "variables")
     with pytest.raises(ServableError, match="variable"):
         verify(folder, one.spec, examples)
+
+
+def test_maps_may_be_further_off_where_a_method_magnifies_rounding(ct):
+    one, examples = ct
+
+    def off(values):
+        return values + 0.005 * np.abs(values).max()
+
+    examples = bent(examples, "gradcam_plus_plus", "cam", off)
+    with pytest.raises(ServableError, match="'cam' is"):
+        verify(one.path, one.spec, examples)
+    lenient = [replace(e, map_tolerance=0.01) for e in examples]
+    verify(one.path, one.spec, lenient)
+    scores = bent(lenient, "gradcam_plus_plus", "scores", lambda values: values + 1e-4)
+    with pytest.raises(ServableError, match="'scores' is"):
+        verify(one.path, one.spec, scores)
+
+
+def test_every_operation_that_calls_python_is_known():
+    """TensorFlow's own operations, by the names they are registered under."""
+    registered = op_def_pb2.OpList()
+    registered.ParseFromString(pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList()))
+    names = {operation.name for operation in registered.op}
+    assert {name for name in names if "PyFunc" in name} <= set(_PYTHON_OPS)
+    assert len(names) > 1000
+
+
+def test_golden_graphs_hold_tensorflow_s_own_operations_only(golden):
+    registered = op_def_pb2.OpList()
+    registered.ParseFromString(pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList()))
+    known = {operation.name for operation in registered.op} - set(_PYTHON_OPS)
+    for one in golden.values():
+        saved_model = saved_model_pb2.SavedModel.FromString(
+            (one.path / "saved_model.pb").read_bytes()
+        )
+        for meta in saved_model.meta_graphs:
+            functions = meta.graph_def.library.function
+            own = {function.signature.name for function in functions}
+            nodes = [*meta.graph_def.node, *(n for f in functions for n in f.node_def)]
+            assert len(functions) > 10
+            assert {node.op for node in nodes} <= known | own

@@ -8,17 +8,22 @@ TOLERANCE = 1e-5
 """Largest difference from the expected outputs: absolute for scores up to 1,
 relative for larger values and to the largest cell for maps."""
 
+_MAPS = ("cam", "heatmap")
 _TINY = 1e-30  # keeps divisions by the largest cell finite
 
 
 def difference(
-    name: str, expected: Mapping[str, np.ndarray], received: Mapping[str, np.ndarray]
+    name: str,
+    expected: Mapping[str, np.ndarray],
+    received: Mapping[str, np.ndarray],
+    map_tolerance: float = TOLERANCE,
 ) -> str | None:
     """How an output differs from the expected one, in words; None if it doesn't.
 
     Args:
         name: of the output to compare.
         expected, received: {output name: array} of one run.
+        map_tolerance: takes the place of `TOLERANCE` for maps.
     """
     wanted, found = expected[name], received[name]
     if found.shape != wanted.shape:
@@ -29,7 +34,8 @@ def difference(
         return None
     # A non-finite value is as far off as can be: NaN would win no comparison.
     off = np.nan_to_num(np.abs(found.astype(np.float64) - wanted), nan=np.inf)
-    excess = off / (TOLERANCE * _scale(name, expected))
+    tolerance = map_tolerance if name in _MAPS else TOLERANCE
+    excess = off / (tolerance * _scale(name, expected))
     if excess.max() <= 1:
         return None
     worst = np.unravel_index(excess.argmax(), excess.shape)

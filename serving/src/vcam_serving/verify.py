@@ -16,7 +16,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from vcam_client.errors import ContractError, ServableError
 from vcam_client.spec import Explanation, ModelSpec
-from vcam_serving._difference import difference
+from vcam_serving._difference import TOLERANCE, difference
 from vcam_serving._function_graph import unchecked_inputs
 from vcam_serving.session import DEFAULT_SIGNATURE, Servable
 
@@ -41,11 +41,13 @@ class Example:
         signature: its name.
         inputs: {name: array with a leading batch axis}.
         outputs: {name: array with the same leading axis}.
+        map_tolerance: how far maps may be off, as a share of their largest magnitude.
     """
 
     signature: str
     inputs: Mapping[str, np.ndarray]
     outputs: Mapping[str, np.ndarray]
+    map_tolerance: float = TOLERANCE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,7 +263,7 @@ def _check_example(servable: Servable, example: Example) -> None:
         expected = {name: np.asarray(value)[:count] for name, value in example.outputs.items()}
         received = _run(servable, example.signature, inputs)
         for name in expected:
-            problem = difference(name, expected, received)
+            problem = difference(name, expected, received, example.map_tolerance)
             if problem:
                 raise ServableError(
                     f"Signature {example.signature!r}, batch of {count}: {problem}. The exported "

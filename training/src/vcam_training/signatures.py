@@ -25,10 +25,12 @@ class Signature:
     Attributes:
         function: arguments named as the inputs, returns {output name: tensor}.
         inputs: one named tf.TensorSpec for each argument.
+        method: CAM method of its maps; None for a signature without maps.
     """
 
     function: Callable[..., Outputs]
     inputs: Sequence[tf.TensorSpec]
+    method: str | None = None
 
 
 def is_one_logit(model: keras.Model, spec: ModelSpec) -> bool:
@@ -67,16 +69,25 @@ class ServingModel:
         volume = self._volume
         explained = {
             explanation.signature: Signature(
-                function=self._explains(explanation), inputs=[volume, class_index]
+                function=self._explains(explanation),
+                inputs=[volume, class_index],
+                method=explanation.method,
             )
             for explanation in self._explanations
         }
         every_class = {
-            name: Signature(function=self._explains_all(explanation), inputs=[volume])
+            name: Signature(
+                function=self._explains_all(explanation),
+                inputs=[volume],
+                method=explanation.method,
+            )
             for name, explanation in all_class_signatures(self._spec).items()
         }
+        method = self._spec.default_explanation.method
         return {
-            "serving_default": Signature(function=self.serving_default, inputs=[volume]),
+            "serving_default": Signature(
+                function=self.serving_default, inputs=[volume], method=method
+            ),
             **explained,
             **every_class,
             "scores": Signature(function=self.scores, inputs=[volume]),
