@@ -124,6 +124,22 @@ def test_a_map_that_ignores_the_weights_is_warned_of_first(
     assert found.figure(RANDOMISED).value == pytest.approx(1)
 
 
+def test_objects_that_hiding_paints(weightless_model, spec_of) -> None:
+    """Dark scans with few bright pixels of noise: their median is as bright as an object."""
+    rng = np.random.default_rng(0)
+    volumes = np.where(rng.random((24, 16, 16)) < 0.55, 0.9, 0.0).astype(np.float32)
+    masks = np.zeros(volumes.shape, bool)
+    masks[1::2, 4:8, 4:8] = True
+    volumes[masks] = 1.0
+    split = Split(volumes=volumes, labels=np.arange(24, dtype=np.int32) % 2, masks=masks)
+    steep = keras.models.clone_model(weightless_model)
+    steep.set_weights([*weightless_model.get_weights()[:-2], np.array([[40.0]]), np.array([-20.0])])
+    found = measure(steep, spec_of(steep), split, split, samples=8, seeds=1)
+    check = next(check for check in found.checks if check.name.startswith("hiding and showing"))
+    assert check.passed is None
+    assert "Deletion and insertion can't tell" in found.summary
+
+
 def test_without_masks(trained, spec_of, squares) -> None:
     def bare(split: Split) -> Split:
         return replace(split, masks=np.zeros_like(split.masks))

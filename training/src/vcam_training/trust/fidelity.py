@@ -51,10 +51,11 @@ class Fidelity:
 
     @property
     def looks_alike(self) -> bool:
-        """Whether hiding anything raises the score by more than RISE on the way.
+        """Whether hiding anything raises the mean score by more than RISE on the way.
 
         Then what is put in place looks like the class to the model, as soft tissue in a
-        lung looks like a lesion: both maps and controls paint objects.
+        lung looks like a lesion: both maps and controls paint objects. Clearest on scans
+        that show nothing of the class.
         """
         control = self.control_deletion.mean(axis=(0, 1))
         return bool(control.max() - control[0] > RISE)

@@ -41,6 +41,8 @@ SAMPLES = 32
 """Scans for what takes many passes through the model, unless the caller says otherwise."""
 SEEDS = 5
 """How often the weights are randomised."""
+_EMPTY_SCANS = 12
+"""Scans without an object that are looked at for objects that hiding paints."""
 
 
 def measure(
@@ -152,7 +154,10 @@ def measure(
     figures += stability_figures(calm)
     figures += silence_figures(silent[found], silent_absent)
 
-    answers = checks(figures, weight_curves, looks_alike=curves.looks_alike)
+    looks_alike = curves.looks_alike or (
+        cuts is not None and _paints_objects(subject, absent, seed)
+    )
+    answers = checks(figures, weight_curves, looks_alike=looks_alike)
     return TrustReport(
         spec=spec,
         explanation=subject.explanation,
@@ -185,6 +190,16 @@ def measure(
             seed=seed,
         ),
     )
+
+
+def _paints_objects(subject: Subject, absent: Cases, seed: int) -> bool:
+    """Whether hiding parts of scans without any object makes the model see the class there."""
+    empty = absent.chosen(~absent.masks.any(axis=tuple(range(1, absent.masks.ndim))))
+    few = empty.sample(_EMPTY_SCANS, seed)
+    if not len(few):
+        return False
+    maps = subject.maps(few.volumes, few.classes)
+    return fidelity(subject, few, maps, seed=seed, shuffles=1).looks_alike
 
 
 def _cuts(subject: Subject, validation: Split, classes: int) -> tuple[float, float] | None:

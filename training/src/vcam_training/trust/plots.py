@@ -43,8 +43,9 @@ def score_plot(report: TrustReport) -> bytes:
             ylim=(-0.02, 1.02),
             xlim=(0, 100),
         )
-        axes.legend(frameon=False, loc="upper right" if name == "deletion" else "lower right")
         _plain(axes)
+    lines, labels = canvas.axes[0].get_legend_handles_labels()
+    canvas.legend(lines, labels, frameon=False, ncols=2, loc="outside lower center")
     return _png(canvas)
 
 
