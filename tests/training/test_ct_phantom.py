@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -249,6 +251,28 @@ def test_a_damaged_volume_is_one_clear_error(tmp_path: Path) -> None:
     damaged = place / "train_0001.nii.gz"
     damaged.write_bytes(damaged.read_bytes()[:500])
     with pytest.raises(ConfigError, match=r"the next run writes it again"):
+        source.load(tmp_path, lambda line: None)
+
+
+def test_volumes_lie_on_the_disk_and_leave_nothing_there(tmp_path: Path) -> None:
+    source = CtPhantomSource(shape=(12, 16, 16), spacing_mm=20.0, train=2, validation=2, test=2)
+    data = source.load(tmp_path, lambda line: None)
+    place = tmp_path / source.folder_name()
+    named = {entry.path for entry in read_index(place / ct_phantom.INDEX)}
+    assert {p.name for p in place.glob("*[!k].nii.gz")} == named
+    assert {p.suffix for p in place.iterdir()} == {".gz", ".json", ".jsonl"}
+    assert isinstance(data.train.volumes.base, np.memmap)
+    again = source.load(tmp_path, lambda line: None)
+    np.testing.assert_array_equal(again.train.volumes, data.train.volumes)
+    assert not np.shares_memory(again.train.volumes, data.train.volumes)
+
+
+def test_a_disk_without_room_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = CtPhantomSource(shape=(12, 16, 16), spacing_mm=20.0, train=2, validation=2, test=2)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=12_000))
+    with pytest.raises(ConfigError, match=r"0\.0 GB of room in .* Name another folder with --data"):
         source.load(tmp_path, lambda line: None)
 
 

@@ -20,12 +20,12 @@ def config() -> Config:
         description="Finds a disc in noise.",
         intended_use="Tests and teaching; made-up data.",
         data=DiscsSource(),
-        model=ResidualNet(),
+        model=ResidualNet(filters=(16, 32)),
         explain_default=ExplainDefault.POSITIVE_CLASS,
         augmentation="square",
-        epochs=20,
+        epochs=12,
         batch_size=5,
-        learning_rate=3e-3,
+        learning_rate=1e-2,
     )
 
 

@@ -1,6 +1,9 @@
 """Chest phantoms as a config names them: their parameters, and how they are loaded."""
 
 import hashlib
+import math
+import shutil
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -119,11 +122,11 @@ class CtPhantomSource:
         total: int,
         tell: Callable[[int, int], None],
     ) -> Split:
-        """A split, read straight into its arrays: a fine grid has gigabytes."""
+        """A split, read straight into its arrays."""
         if not entries:
             raise ConfigError(f"Expected {name} volumes, found none. Set data.{name} to 2 or more.")
-        volumes = np.empty((len(entries), *self.shape), self.intensity.dtype)
-        # zeros take no memory until something is written, which is the lesions alone
+        volumes = _on_disk((len(entries), *self.shape), self.intensity.dtype, place)
+        # Zeros take no memory until something is written, which is the lesions alone.
         masks = np.zeros(volumes.shape, bool)
 
         def read(number: int) -> None:
@@ -151,6 +154,22 @@ class CtPhantomSource:
                 f"Delete '{place}'; the next run writes it again."
             ) from error
         return volume, np.nonzero(share >= 0.5)
+
+
+def _on_disk(shape: tuple[int, ...], dtype: str, folder: Path) -> NDArray:
+    """An array in a nameless file, which is gone with it: a fine grid has gigabytes.
+
+    Raises:
+        ConfigError: the disk has no room for it.
+    """
+    size, free = math.prod(shape) * np.dtype(dtype).itemsize, shutil.disk_usage(folder).free
+    if size > free:
+        raise ConfigError(
+            f"Expected {size / 1e9:.1f} GB of room in '{folder}' for volumes on the grid, found "
+            f"{free / 1e9:.1f} GB. Name another folder with --data, or set fewer volumes."
+        )
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return np.asarray(np.memmap(file, dtype, mode="w+", shape=shape))
 
 
 def _mask_grid(grid: Grid) -> Grid:

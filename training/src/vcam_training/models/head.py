@@ -55,8 +55,9 @@ def logits(features: keras.KerasTensor, pooling: str, head: str, outputs: int) -
         pooled = _GLOBAL[pooling, dimensions](name=f"global_{pooling}")(features)
     if head == "signed":
         return layers.Dense(outputs, name="logits")(pooled)
-    # as wide as Glorot's uniform distribution, its positive half
-    limit = (6 / (features.shape[-1] + outputs)) ** 0.5
+    # The logits begin as about the mean feature; Glorot's weights, all of one sign, would
+    # begin with a sum so large that training first silences the features.
+    limit = 2 / features.shape[-1]
     return layers.Dense(
         outputs,
         kernel_initializer=keras.initializers.RandomUniform(0.0, limit),
