@@ -21,7 +21,7 @@ from vcam_training.cam_methods import METHODS
 from vcam_training.explanations import explanations
 from vcam_training.export import export
 from vcam_training.models import KerasCt
-from vcam_training.receptive_field import cam_layer
+from vcam_training.target_layer import target_layer
 
 GRID = (64, 128, 128)
 """Tensor grid [D, H, W]."""
@@ -36,6 +36,8 @@ class Case:
     """Signatures of one servable.
 
     Attributes:
+        layer: the target layer, or several that are fused.
+        outputs: of the network; 1 for two classes.
         limits: most that each may cost, in units of scores alone.
     """
 
@@ -49,6 +51,7 @@ CASES = (
     Case("conv4", 1, dict.fromkeys(METHODS, 1.05)),
     # also that of a convolution, a twentieth of the network
     Case("conv3", 1, {"gradcam": 1.10}),
+    Case("conv4+conv3", 1, {"gradcam": 1.10}),
     Case("conv4", FINDINGS, {"gradcam_all": 1.5}),
 )
 
@@ -69,7 +72,7 @@ def exported(model: keras.Model, layer: str, base: Path) -> Path:
     """A servable that explains a layer by every method."""
     outputs = model.output_shape[1]
     single = outputs == 1
-    layers = (cam_layer(model, layer),)
+    layers = (target_layer(model, layer).place,)
     spec = ModelSpec(
         name="keras_ct",
         labels=("normal", "abnormal") if single else tuple(f"finding {n}" for n in range(outputs)),

@@ -13,7 +13,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from vcam_client.errors import ConfigError, ServableError
 from vcam_client.spec import Activation, ExplainDefault, Fit, Intensity, ModelSpec
 from vcam_serving.session import Servable
-from vcam_serving.verify import SPEC_FILE, contract
+from vcam_serving.verify import MODEL_FILE, SPEC_FILE, contract
 from vcam_training._warmup import WARMUP_FILE
 from vcam_training.export import export
 from vcam_training.receptive_field import cam_layer
@@ -252,6 +252,14 @@ def test_spec_is_served_as_written(golden, served, name):
     assert list(texts) == [written, b"", b"", written]
     assert ModelSpec.from_json(written) == golden[name].spec
     assert golden[name].spec.name == name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_training_model_travels_along(golden, name):
+    one = golden[name]
+    again = keras.saving.load_model(one.path / MODEL_FILE)
+    volume = volumes_for(one.spec, 2).astype(np.float32)
+    np.testing.assert_allclose(again(volume), one.model(volume), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)

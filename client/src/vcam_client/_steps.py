@@ -232,7 +232,8 @@ def _predict(
             model=target.model,
             version=served.version,
             asked=explanation,
-            contrast=has_contrast(tensor, spec),
+            # a scan of one value stays that: what the model sees then is where it ends
+            contrast=has_contrast(volume.data, spec) and has_contrast(tensor, spec),
             scores=found.scores,
             class_index=index,
             cam=cam,
