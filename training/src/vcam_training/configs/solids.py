@@ -3,13 +3,16 @@
 Launch:    vcam-train run solids
            vcam-train run solids --set data.volume_matched=true --out build/runs/solids_matched
 Expected:  ≥ 99.67 % of 300 held-out solids after its 4 epochs, volume-matched ≥ 99 %. Measured
-           with seeds 0, 1 and 2 (data.seed and seed): 100, 100, 100 %; volume-matched 100,
-           100, 99.67 %; 15 s on two idle cores.
+           with seeds 0 to 4 (data.seed and seed): 100 % each; volume-matched 100, 99.33, 100,
+           100, 100 %. The weighted centre of the true class's map lies within one cell of the
+           solid's in all of 5 × 300; volume-matched 98 to 100 %. Half a minute on two cores.
 Tiny mode: vcam-train run solids --tiny   (24 solids of 15³ voxels, seconds; learns nothing)
 
 Air inside the window is 0 and the convolutions have no biases, so the map is zero
-where the volume is. Both solids look the same after any of a cube's 48 symmetries,
-which is what the augmentation draws from.
+where the volume is. Mirrored kernels let no evidence drift beside the solid, and a head
+without bias or anything common to both classes makes the true class's map positive on
+the whole: it lies on the solid, and still depends on the weights. Both solids look the
+same after any of a cube's 48 symmetries, which is what the augmentation draws from.
 """
 
 from dataclasses import replace
@@ -26,10 +29,17 @@ def config() -> Config:
         description="Tells spheres from octahedra by their shape.",
         intended_use="Tests and teaching; made-up data.",
         data=SolidsSource(),
-        model=SmallCnn3d(filters=(16, 32, 64), pools=2, head="evidence"),
+        model=SmallCnn3d(
+            filters=(16, 32, 64),
+            pools=2,
+            pooling="average",
+            head="contrast",
+            halving="average",
+            mirrored=True,
+        ),
         augmentation="cube",
         epochs=4,
-        batch_size=10,
+        batch_size=5,
         learning_rate=3e-3,
     )
 

@@ -4,10 +4,11 @@ import keras
 from keras import layers
 
 from vcam_client.errors import ConfigError
+from vcam_training.models.constraints import Centred
 from vcam_training.models.smooth_max import SmoothMaxPooling
 
 POOLINGS = ("max", "smooth_max", "average")
-HEADS = ("signed", "evidence")
+HEADS = ("signed", "evidence", "contrast")
 _GLOBAL = {
     ("max", 2): layers.GlobalMaxPooling2D,
     ("max", 3): layers.GlobalMaxPooling3D,
@@ -39,6 +40,10 @@ def logits(features: keras.KerasTensor, pooling: str, head: str, outputs: int) -
     to the bias and to the other classes, and no map of nonnegative features is
     negative anywhere.
 
+    A "contrast" head has no bias, and its classes have nothing in common: averaged over
+    the cells, the map of a class is its logit, and that of the class with the highest one
+    is positive on the whole.
+
     Args:
         features: [B, *cells, C] with 2 or 3 spatial axes.
         pooling: out of POOLINGS, over all cells.
@@ -55,6 +60,10 @@ def logits(features: keras.KerasTensor, pooling: str, head: str, outputs: int) -
         pooled = _GLOBAL[pooling, dimensions](name=f"global_{pooling}")(features)
     if head == "signed":
         return layers.Dense(outputs, name="logits")(pooled)
+    if head == "contrast":
+        centred = None if outputs == 1 else Centred()
+        dense = layers.Dense(outputs, use_bias=False, kernel_constraint=centred, name="logits")
+        return dense(pooled)
     # The logits begin as about the mean feature; Glorot's weights, all of one sign, would
     # begin with a sum so large that training first silences the features.
     limit = 2 / features.shape[-1]

@@ -7,15 +7,17 @@ from keras import layers
 
 from vcam_client.errors import ConfigError
 from vcam_training.intensity import Window
+from vcam_training.models.constraints import Mirrored, MirroredHeNormal
 from vcam_training.models.head import check_head, logits
 
+_HALVINGS = {"max": layers.MaxPooling3D, "average": layers.AveragePooling3D}
 _MOMENTUM = 0.9
 """Of the running statistics: a run has some hundred steps, not many thousands."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SmallCnn3d:
-    """Convolutions 3³ (same padding, ReLU), the first ones each followed by max-pooling 2.
+    """Convolutions 3³ (same padding, ReLU), the first ones each followed by pooling 2.
 
     Without biases and normalisation every map vanishes where the input is at the
     window's lower end: air lights nothing up. Global max-pooling asks "is it
@@ -25,11 +27,14 @@ class SmallCnn3d:
     Attributes:
         shrink: average-pooling before the first convolution, voxels.
         filters: channels of each convolution.
-        pools: how many convolutions are followed by max-pooling; cells are
+        pools: how many convolutions are followed by pooling; cells are
             shrink · 2 ** pools voxels wide.
         pooling: "max", "smooth_max" or "average", over all cells.
-        head: "signed" or "evidence", see `models.head`.
-        use_bias: biases in the convolutions; the dense layer always has one.
+        head: "signed", "evidence" or "contrast", see `models.head`.
+        halving: "max" or "average": which pooling follows these convolutions.
+        mirrored: convolutions that are the same when mirrored along each axis, for
+            objects that are; see `constraints.Mirrored`.
+        use_bias: biases in the convolutions.
         batch_norm: batch normalisation between each convolution and its ReLU. What
             global max-pooling learns in a chest depends on it.
         target_layer: layer whose cells the map shows; "last" for the last one
@@ -41,12 +46,19 @@ class SmallCnn3d:
     pools: int = 2
     pooling: str = "max"
     head: str = "signed"
+    halving: str = "max"
+    mirrored: bool = False
     use_bias: bool = False
     batch_norm: bool = False
     target_layer: str = "last"
 
     def __post_init__(self) -> None:
         check_head(self.pooling, self.head)
+        if self.halving not in _HALVINGS:
+            raise ConfigError(
+                f"Expected a halving out of {tuple(_HALVINGS)}, received {self.halving!r}. "
+                "Set model.halving."
+            )
         if not self.filters or min(self.filters) < 1 or not 0 <= self.pools <= len(self.filters):
             raise ConfigError(
                 f"Expected at least one filter count and 0 to {len(self.filters)} pools, received "
@@ -84,13 +96,14 @@ class SmallCnn3d:
                 3,
                 padding="same",
                 use_bias=self.use_bias,
-                kernel_initializer="he_normal",
+                kernel_initializer=MirroredHeNormal() if self.mirrored else "he_normal",
+                kernel_constraint=Mirrored() if self.mirrored else None,
                 name=f"conv{number}",
             )(x)
             if self.batch_norm:
                 x = layers.BatchNormalization(momentum=_MOMENTUM, name=f"norm{number}")(x)
             x = layers.ReLU(name=f"relu{number}")(x)
             if number <= self.pools:
-                x = layers.MaxPooling3D(2, name=f"pool{number}")(x)
+                x = _HALVINGS[self.halving](2, name=f"pool{number}")(x)
         outcome = logits(x, self.pooling, self.head, outputs)
         return keras.Model(volume, outcome, name="small_cnn_3d")
