@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,9 +12,11 @@ import pytest
 
 from vcam_client import read_volume
 from vcam_client.errors import ConfigError
+from vcam_training.config import load
 from vcam_training.data import ct_phantom
 from vcam_training.data.ct_phantom import Counts, Entry, read_index, write
 from vcam_training.data.sources import CtPhantomSource
+from vcam_training.receptive_field import cam_layer
 
 COUNTS = Counts(train=10, validation=2, test=4)
 SMALL = Counts(train=2, validation=1, test=1)
@@ -252,6 +255,18 @@ def test_a_damaged_volume_is_one_clear_error(tmp_path: Path) -> None:
     damaged.write_bytes(damaged.read_bytes()[:500])
     with pytest.raises(ConfigError, match=r"the next run writes it again"):
         source.load(tmp_path, lambda line: None)
+
+
+@pytest.mark.parametrize("tiny", [False, True])
+def test_the_fine_experiment_shows_the_demos_phantoms_twice_as_fine(tiny: bool) -> None:
+    demo, fine = load("ct_phantom", tiny=tiny), load("ct_phantom_fine", tiny=tiny)
+    same = replace(fine.data, shape=demo.data.shape, spacing_mm=demo.data.spacing_mm)
+    assert replace(same, test=demo.data.test) == demo.data
+    assert fine.data.shape == tuple(2 * n for n in demo.data.shape)
+    assert 2 * fine.data.spacing_mm == demo.data.spacing_mm
+    layers = [cam_layer(c.model.build(c.data.grid.shape, c.data.window, 1)) for c in (demo, fine)]
+    assert layers[0].cells == layers[1].cells
+    assert [2 * s for s in layers[0].stride] == list(layers[1].stride)
 
 
 def test_volumes_lie_on_the_disk_and_leave_nothing_there(tmp_path: Path) -> None:
