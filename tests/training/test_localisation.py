@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from heatmap_reference import reference_heatmap
 from numpy.testing import assert_allclose
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, zoom
 
 from vcam_client.errors import ConfigError
 from vcam_client.spec import CamLayer
@@ -23,6 +23,7 @@ from vcam_training.localisation import (
     peak_error,
     stretched_heatmap,
     weighted_centre,
+    zoomed_heatmap,
 )
 
 LAYERS = {
@@ -63,6 +64,15 @@ def test_the_stretched_heatmap_is_that_of_tf_image_resize(
     positive = np.maximum(cam, 0) / cam.max()
     expected = tf.image.resize(positive[..., None], grid, method="bilinear")[..., 0]
     assert_allclose(stretched_heatmap(cam, grid), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("cells", "grid"), [((3, 4), (9, 15)), ((2, 3, 4), (8, 9, 12))])
+def test_the_zoomed_heatmap_is_that_of_scipy(cells: tuple[int, ...], grid: tuple[int, ...]) -> None:
+    cam = np.random.default_rng(0).normal(size=cells).astype(np.float32)
+    positive = np.maximum(cam, 0) / cam.max()
+    factors = [g / c for g, c in zip(grid, cells, strict=True)]
+    expected = zoom(positive, factors, order=1)
+    assert_allclose(zoomed_heatmap(cam, grid), expected, atol=1e-6)
 
 
 def test_stretching_moves_a_map_whose_cells_leave_the_rim_out() -> None:

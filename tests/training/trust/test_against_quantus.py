@@ -24,7 +24,7 @@ from vcam_training.target_layer import explainer
 from vcam_training.trust.cascade import cascade, untrained, weighted_layers
 from vcam_training.trust.cases import Cases
 from vcam_training.trust.fidelity import FRACTIONS, fidelity, replacement
-from vcam_training.trust.localising import localise
+from vcam_training.trust.localising import PEERS, PLACED, localise
 from vcam_training.trust.similarity import rank_correlations
 from vcam_training.trust.subject import Subject
 
@@ -73,7 +73,7 @@ def test_pointing_and_energy(quantus, shape) -> None:
         "s_batch": cases.masks[:, None],
         "channel_first": True,
     }
-    ours = localise(cases, maps, layer, threshold=0.5, stretched_threshold=0.5)
+    ours = localise(cases, maps, layer, cuts=dict.fromkeys((PLACED, *PEERS), 0.5))
     hits = quantus.PointingGame(**plain())(**given)
     assert 0 < sum(hits) < len(hits)
     assert (ours.distance == 0).tolist() == [bool(hit) for hit in hits]

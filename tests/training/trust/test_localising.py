@@ -8,7 +8,14 @@ from vcam_client.spec import CamLayer
 from vcam_training.data.dataset import Split
 from vcam_training.trust.cases import Cases, negative_cases, positive_cases
 from vcam_training.trust.figures import DICE, LEAST_LARGE, NEAR, localisation_figures
-from vcam_training.trust.localising import equivalent_radius, is_large, localise, thresholds
+from vcam_training.trust.localising import (
+    PEERS,
+    PLACED,
+    equivalent_radius,
+    is_large,
+    localise,
+    thresholds,
+)
 
 GRID = (16, 16)
 LAYER = CamLayer(name="x", cells=(3, 3), offset=(5.5, 5.5), stride=(2.0, 2.0))
@@ -40,11 +47,14 @@ def one_cell(i: int, j: int) -> np.ndarray:
 def test_known_masks_give_known_figures() -> None:
     mask = box(7, 9)  # the middle cell
     maps = np.stack([one_cell(1, 1), one_cell(0, 1), one_cell(0, 0), np.zeros((3, 3))])
-    found = localise(cases(*[mask] * 4), maps, LAYER, threshold=1.0, stretched_threshold=1.0)
+    found = localise(cases(*[mask] * 4), maps, LAYER, cuts=dict.fromkeys((PLACED, *PEERS), 1.0))
     # from (5.5, 7.5) to the edge of the voxel at 7: 1 voxel, half a cell
     assert_allclose(found.distance, [0, 0.5, np.sqrt(0.5), np.inf])
     assert_allclose(found.chance_inside, 1 / 9)
     assert_allclose(found.chance_near, 1)
+    assert_allclose(found.centre[:2], [0, 1])
+    assert np.isinf(found.centre[3])
+    assert_allclose(found.centre_chance, 5 / 9)
     assert_allclose(found.ceiling, found.ceiling[0])
     assert_allclose(found.energy_chance, 4 / 256)
     assert found.dice[3] == found.energy[3] == 0
@@ -55,13 +65,17 @@ def test_known_masks_give_known_figures() -> None:
 def test_a_stretched_map_is_beside_its_object() -> None:
     mask = box(5, 7)  # the first cell; stretched over 16 pixels it lies at 0 … 5
     found = localise(
-        cases(mask), one_cell(0, 0)[None], LAYER, threshold=0.5, stretched_threshold=0.5
+        cases(mask), one_cell(0, 0)[None], LAYER, cuts=dict.fromkeys((PLACED, *PEERS), 0.5)
     )
     assert found.peak_error[0] == 0
     # equally strong are the pixels 0 … 2 along each axis, up to the cell's centre at 2.17
     apart = [np.hypot(5 - i, 5 - j) for i in range(3) for j in range(3)]
-    assert found.stretched_peak_error[0] == pytest.approx(np.mean(apart))
-    assert found.dice[0] > found.stretched_dice[0]
+    stretched, zoomed = (found.peers[name] for name in PEERS)
+    assert stretched.peak_error[0] == pytest.approx(np.mean(apart))
+    assert found.dice[0] > stretched.dice[0]
+    # zoomed, the strongest pixel is the corner
+    assert zoomed.peak_error[0] == pytest.approx(np.hypot(5, 5))
+    assert found.dice[0] > zoomed.dice[0]
 
 
 def test_thresholds_are_of_the_best_mean_dice() -> None:
@@ -70,7 +84,7 @@ def test_thresholds_are_of_the_best_mean_dice() -> None:
     )
     assert chosen is not None
     # 0.75² on the cell's own pixels, 0.75 · 0.25 beside them
-    assert 0.75 * 0.25 < chosen[0] <= 0.75**2
+    assert 0.75 * 0.25 < chosen[PLACED] <= 0.75**2
     assert thresholds(cases(np.zeros(GRID, bool)), one_cell(0, 0)[None], LAYER) is None
 
 
@@ -98,7 +112,9 @@ def test_large_objects_get_rows_of_their_own_if_there_are_enough() -> None:
     maps[-1, 5, 5] = 1  # the small one is missed
     for count in (LEAST_LARGE, LEAST_LARGE - 1):
         given = cases(*[large] * count, small)
-        located = localise(given, maps[-count - 1 :], layer, threshold=0.5, stretched_threshold=0.5)
+        located = localise(
+            given, maps[-count - 1 :], layer, cuts=dict.fromkeys((PLACED, *PEERS), 0.5)
+        )
         rows = {figure.name: figure for figure in localisation_figures(located)}
         sized = [name for name in rows if "radius" in name]
         if count < LEAST_LARGE:

@@ -19,7 +19,14 @@ from vcam_training.cam_methods import DEFAULT_METHOD
 from vcam_training.data.dataset import Split
 from vcam_training.evidence_levels import EvidenceLevels, classes_of, measure, roles
 from vcam_training.intervals import mean_metric, share_metric
-from vcam_training.localisation import cell_distances, energy_inside, heatmap_on_grid, overlap
+from vcam_training.localisation import (
+    cell_distances,
+    centre_distances,
+    centre_error,
+    energy_inside,
+    heatmap_on_grid,
+    overlap,
+)
 from vcam_training.maps import explained
 from vcam_training.perfect_map import perfect_map_dice
 from vcam_training.score_metrics import class_metrics
@@ -146,6 +153,8 @@ class _TestMaps:
         shown = heatmap_on_grid(cam, mask.shape, self._layer)
         row = {
             "distance": float(distances.flat[cam.argmax()]),
+            "centre": centre_error(cam, self._layer, mask),
+            "centre_chance": float((centre_distances(mask, self._layer) <= 1).mean()),
             "near": float((distances <= 1).mean()),
             "inside": float((distances <= 0).mean()),
             "energy": energy_inside(shown, mask),
@@ -164,6 +173,13 @@ class _TestMaps:
             for name, reach, chance in (("within one cell", 1, "near"), ("inside", 0, "inside")):
                 hits = column["distance"] <= reach
                 found.append(share_metric(f"pointing, {name}", hits, chance=column[chance].mean()))
+            found.append(
+                share_metric(
+                    "weighted centre, within one cell",
+                    column["centre"] <= 1,
+                    chance=column["centre_chance"].mean(),
+                )
+            )
             if self._levels.threshold is not None:
                 for name, key in (("Dice", "dice"), ("IoU", "iou")):
                     chance = column[f"{key}_chance"].mean()

@@ -70,6 +70,21 @@ def stretched_heatmap(cam: NDArray[np.floating], grid: Sequence[int]) -> NDArray
     return _interpolated(cam, matrices)
 
 
+def zoomed_heatmap(cam: NDArray[np.floating], grid: Sequence[int]) -> NDArray[np.float32]:
+    """The same cam zoomed so that its corner cells lie on the grid's corner voxels.
+
+    What tf-keras-vis does, for comparison: `scipy.ndimage.zoom` of order 1.
+    """
+    positions = [
+        np.linspace(0, cells - 1, voxels) for voxels, cells in zip(grid, cam.shape, strict=True)
+    ]
+    matrices = [
+        np.maximum(1 - np.abs(at[:, None] - np.arange(cells)), 0).astype(np.float32)
+        for at, cells in zip(positions, cam.shape, strict=True)
+    ]
+    return _interpolated(cam, matrices)
+
+
 def overlap(heatmap: NDArray[np.float32], mask: NDArray[np.bool_], threshold: float) -> Overlap:
     """Dice and IoU of the voxels at or above a threshold."""
     shown = heatmap >= np.float32(threshold)
@@ -174,6 +189,17 @@ def centre_error(cam: NDArray[np.floating], layer: CamLayer, mask: NDArray[np.bo
         return float("inf")
     apart = (centre - np.argwhere(mask).mean(axis=0)) / layer.stride
     return float(np.linalg.norm(apart))
+
+
+def centre_distances(mask: NDArray[np.bool_], layer: CamLayer) -> NDArray[np.float64]:
+    """float64 [*cells]: from each cell's centre to the mask's centre of mass, in cells."""
+    centre = np.argwhere(mask).mean(axis=0)
+    apart = [
+        (o + s * np.arange(n) - c) / s
+        for o, s, n, c in zip(layer.offset, layer.stride, layer.cells, centre, strict=True)
+    ]
+    squares = np.meshgrid(*(np.square(along) for along in apart), indexing="ij")
+    return np.sqrt(sum(squares, np.zeros(layer.cells)))
 
 
 def cell_distances(mask: NDArray[np.bool_], layer: CamLayer) -> NDArray[np.float64]:

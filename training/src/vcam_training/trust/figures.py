@@ -62,6 +62,14 @@ def localisation_figures(found: Localisation) -> list[Figure]:
             control_name="a random cell",
             meaning="The centre of the strongest cell lies inside the object.",
         ),
+        share_figure(
+            found.centre <= 1,
+            group=WHERE,
+            name="weighted centre, within one cell",
+            control=float(found.centre_chance.mean()),
+            control_name="a random cell",
+            meaning="The centre of mass of the positive cells lies at the object's.",
+        ),
         mean_figure(
             found.dice,
             group=WHERE,
@@ -76,13 +84,16 @@ def localisation_figures(found: Localisation) -> list[Figure]:
             name="Dice of a perfect map",
             meaning="What the object itself reaches when it is shown on these cells.",
         ),
-        mean_figure(
-            found.stretched_dice,
-            group=WHERE,
-            name="Dice, map stretched over the volume",
-            control=float(found.dice.mean()),
-            control_name="cells in their place",
-            meaning="The same maps laid on the scan as is usual, with a cut of their own.",
+        *(
+            mean_figure(
+                peer.dice,
+                group=WHERE,
+                name=f"Dice, maps {name}",
+                control=float(found.dice.mean()),
+                control_name="cells in their place",
+                meaning="The same maps laid on the scan as is usual, with a cut of their own.",
+            )
+            for name, peer in found.peers.items()
         ),
         mean_figure(
             found.iou,
@@ -102,15 +113,17 @@ def localisation_figures(found: Localisation) -> list[Figure]:
             meaning="The part of the heatmap's sum that lies inside the object.",
         ),
     ]
-    both = np.isfinite(found.peak_error) & np.isfinite(found.stretched_peak_error)
-    if both.any():
+    points = np.isfinite(found.peak_error)
+    if points.any():
+        others = [
+            f"{name}: {peer.peak_error[points].mean():.2f}" for name, peer in found.peers.items()
+        ]
         figures.append(
             mean_figure(
-                found.peak_error[both],
+                found.peak_error[points],
                 group=WHERE,
                 name="distance of the strongest voxel, voxels",
-                control=float(found.stretched_peak_error[both].mean()),
-                control_name="map stretched over the volume",
+                control_name="maps " + "; ".join(others),
                 kind=VOXELS,
                 meaning="From the strongest voxel to the object; 0 inside.",
             )
@@ -138,9 +151,23 @@ def _large_figures(found: Localisation) -> list[Figure]:
             name=f"{DICE}, {sized}",
             control=float(found.dice_chance[large].mean()),
             control_name="as many voxels anywhere",
-            meaning=f"A perfect map reaches {found.ceiling[large].mean():.2f} here.",
+            meaning=f"A perfect map reaches {found.ceiling[large].mean():.2f} here. "
+            f"{_laid_out_otherwise(found, large)}",
         ),
     ]
+
+
+def _laid_out_otherwise(found: Localisation, chosen: NDArray[np.bool_]) -> str:
+    """Dice and peak error of the same maps as others lay them out, in a sentence."""
+    here = np.isfinite(found.peak_error) & chosen
+    peers = [
+        f"{name} {peer.dice[chosen].mean():.3f} and {peer.peak_error[here].mean():.2f} voxels"
+        for name, peer in found.peers.items()
+    ]
+    return (
+        f"The strongest voxel is {found.peak_error[here].mean():.2f} voxels off; "
+        f"the same maps {', '.join(peers)}."
+    )
 
 
 def fidelity_figures(found: Fidelity) -> list[Figure]:

@@ -29,7 +29,7 @@ from vcam_training.trust.figures import (
     stability_figures,
 )
 from vcam_training.trust.levels import with_levels
-from vcam_training.trust.localising import localise, thresholds
+from vcam_training.trust.localising import PLACED, localise, thresholds
 from vcam_training.trust.progress import Progress
 from vcam_training.trust.report import TrustReport
 from vcam_training.trust.silence import without_evidence
@@ -105,8 +105,7 @@ def measure(
             cases,
             maps,
             subject.layer,
-            threshold=subject.explanation.threshold or cuts[0],
-            stretched_threshold=cuts[1],
+            cuts={**cuts, PLACED: subject.explanation.threshold or cuts[PLACED]},
             progress=Progress(report, "Comparing maps with masks", len(cases)),
         )
         figures += localisation_figures(located)
@@ -202,8 +201,8 @@ def _paints_objects(subject: Subject, absent: Cases, seed: int) -> bool:
     return fidelity(subject, few, maps, seed=seed, shuffles=1).looks_alike
 
 
-def _cuts(subject: Subject, validation: Split, classes: int) -> tuple[float, float] | None:
-    """Thresholds of placed and of stretched maps, from validation.
+def _cuts(subject: Subject, validation: Split, classes: int) -> dict[str, float] | None:
+    """Thresholds of maps in their place and laid out otherwise, from validation.
 
     Of scans that are rightly classified; of all that have an object if none is.
     """
