@@ -4,8 +4,8 @@ Launch:    vcam-train run ct_phantom_fine
 Expected:  97.3 % of 860 held-out phantoms (seed 0), the strongest cell within one cell of the
            lesion in 98.8 % of 430; mean Dice of Grad-CAM's heatmap at the threshold from
            validation 0.50. Of the 108 lesions with a radius of 10 voxels or more: 100 %
-           and 0.575 (HiResCAM 0.564). 11 minutes of training on two busy cores, 19 in all
-           with the volumes written.
+           and 0.575 (HiResCAM 0.564). 19 minutes on two cores that were shared with much
+           else, and some minutes more to write 2180 phantoms before.
 Tiny mode: vcam-train run ct_phantom_fine --tiny   (seconds; learns nothing)
 
 Grid 128×128×96 voxels of 2.5 mm, so that lesions of 25 mm and more have a radius of 10
