@@ -19,6 +19,7 @@ from PIL import Image
 from vcam_client import ModelSpec, Prediction, Volume, place
 from vcam_client._calls import Answer, Call, Steps, Traffic
 from vcam_client._hiding import CONTROLS, MOST_OVERLAP, Region, blocks_for, elsewhere, measured
+from vcam_client._inpaint import inpainted
 from vcam_client._ranks import rank_correlation
 from vcam_client._score_logit import score_logits
 from vcam_client._steps import Context, Done, Question, advance
@@ -62,7 +63,7 @@ def scores_of(logits: np.ndarray, spec_: ModelSpec) -> np.ndarray:
 def checked(
     prediction_: Prediction, model: Model, calls: list[Call] | None = None, **plan: Any
 ) -> Verification:
-    steps = verify_prediction(prediction_, Plan(**plan))
+    steps = verify_prediction(prediction_, Plan(**{"fill": "median", **plan}))
     found = answered(steps, model, prediction_.spec, [] if calls is None else calls)
     assert isinstance(found, Verification)
     return found
@@ -693,11 +694,12 @@ def test_regions_hide_their_voxels_alone() -> None:
     mask[3, 4, 5] = True
     region = Region.of(mask)
     tensor = np.zeros(mask.shape)
-    region.hide(tensor, 7)
+    sevens = np.full(region.inside.shape, 7)
+    region.hide(tensor, sevens)
     np.testing.assert_array_equal(tensor == 7, mask)
     assert region.slices == [1, 3]
     image = np.zeros((5, 6))
-    region.hide_in_slice(image, 3, 7)
+    region.hide_in_slice(image, 3, sevens)
     np.testing.assert_array_equal(image == 7, mask[3])
     assert Region.of(np.zeros((4, 5, 6), bool)).voxels == 0
     assert Region.of(np.zeros((4, 5, 6), bool)).slices == []
@@ -709,3 +711,55 @@ def test_plain_scans_on_another_grid(tmp_path: Path) -> None:
     found = checked(prediction(impulse(*PEAK), volume), one_logit(lesion()))
     assert found.occlusion.on_scan().shape == volume.shape
     assert found.write(tmp_path).picture.stat().st_size > 0
+
+
+def test_a_hole_goes_on_from_what_lies_around() -> None:
+    """A lesion in even tissue vanishes; across a slope the slope goes on."""
+    slope = np.broadcast_to(np.arange(24.0)[:, None, None], (24, 20, 16))
+    known = np.ones(slope.shape, bool)
+    known[8:14, 6:12, 5:10] = False
+    values = np.where(known, slope, 1e6)
+    filled = inpainted(values, known)
+    np.testing.assert_array_equal(filled[known], values[known])
+    assert np.abs(filled - slope)[~known].max() < 2.5
+    even = inpainted(np.where(known, -850.0, 30.0), known)
+    np.testing.assert_allclose(even, -850)
+    assert not inpainted(values, np.zeros_like(known)).any()
+
+
+def test_only_measured_voxels_count_as_surroundings() -> None:
+    tensor = np.full((10, 10, 10), -850, np.int16)
+    tensor[:, :, 6:] = -2000
+    real = tensor > -2000
+    region = Region(box=(slice(3, 6), slice(3, 6), slice(3, 8)), inside=np.ones((3, 3, 5), bool))
+    values, found = region.surroundings(tensor, real, (0, 0, 0))
+    assert found
+    np.testing.assert_allclose(values, -850)
+    everything = Region(box=(slice(0, 10),) * 3, inside=np.ones(tensor.shape, bool))
+    assert not everything.surroundings(tensor, real, (0, 0, 0))[1]
+    # what is a voxel away along the first axis doesn't count
+    tensor[2, 2:7, 2:6] = 900
+    near, _ = region.surroundings(tensor, real, (0, 1, 1))
+    far, _ = region.surroundings(tensor, real, (1, 1, 1))
+    assert near.max() > -800
+    np.testing.assert_allclose(far, -850)
+
+
+def test_parts_take_their_surroundings_and_the_rest_the_median() -> None:
+    values = np.full((8, 10, 12), -850.0)
+    values[:, :, :2] = 40  # most of the rest is lung; the wall is far off
+    values[4:6, 6:8, 8:10] = 30
+    calls: list[Call] = []
+    found = checked(
+        prediction(impulse(*PEAK), on_the_grid(values)),
+        one_logit(lesion()),
+        calls,
+        fill="surroundings",
+    )
+    asked = np.concatenate([call.inputs["volume"] for call in calls])[..., 0]
+    whole, marked, rest = asked[:3]
+    hidden = marked != whole
+    assert hidden.any()
+    assert (np.abs(marked[hidden] + 850) < 100).all()
+    assert set(rest[rest != whole]) == {found.fill} == {np.median(values)}
+    assert found.fill_kind == "surroundings"

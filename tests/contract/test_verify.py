@@ -104,7 +104,10 @@ def test_drops_of_a_served_model_are_what_arithmetic_says(server: ServerUnderTes
     seen: list[tuple[int, int]] = []
     with Client(server.address) as client:
         found = client.verify(
-            volume, model="bright", progress=lambda done, total: seen.append((done, total))
+            volume,
+            model="bright",
+            fill="median",
+            progress=lambda done, total: seen.append((done, total)),
         )
         upside_down = client.predict(volume, model="bright", target="dark")
     assert seen[-1] == (found.inputs, found.inputs)

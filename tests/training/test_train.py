@@ -75,6 +75,7 @@ def test_a_run_leaves_everything_in_its_folder(finished: Path) -> None:
         "versions.json",
         "history.csv",
         "curves.png",
+        "reliability.png",
         "best.keras",
         "metrics.json",
         f"checkpoints/epoch-{EPOCHS:04d}.keras",
@@ -124,7 +125,7 @@ def test_a_run_reports_what_it_does(finished: Path, reported: list[str]) -> None
     assert f"epoch {EPOCHS}/{EPOCHS}  loss" in text
     assert "0:00 left" in text
     assert "accuracy: " in text
-    assert "of 8 held out (95 % interval" in text
+    assert "on 8 held out (95 % interval" in text
     assert reported[-1].endswith(str(finished))
 
 

@@ -1,5 +1,6 @@
 """Scores of a scan with parts of it hidden, in batches."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ Progress = Callable[[int, int], None]
 _MOST_BYTES = 16_000_000
 """Of the volumes or slices in one call, unless a single one is larger."""
 _MOST_INPUTS = 16
+_MOST_FROM_AROUND = 0.5
+"""Share of what was measured above which a region has no surroundings to speak of."""
 _OUTPUTS = ("scores", "logits")
 
 
@@ -32,12 +35,15 @@ class Subject:
         tensor: the scan on the model's grid, three tensor axes, in the spec's dtype.
         real: bool, of its size: what was measured.
         fill: what is put in place of hidden voxels.
+        from_around: whether parts of the scan take what goes on from around them
+            instead; what is most of the scan never does.
     """
 
     prediction: Prediction
     tensor: NDArray[Any]
     real: NDArray[np.bool_]
     fill: float
+    from_around: bool
 
     @classmethod
     def of(cls, prediction: Prediction, fill: str) -> "Subject":
@@ -45,18 +51,24 @@ class Subject:
 
         Args:
             prediction: its explanation.
-            fill: "median" of the voxels measured, or "padding".
+            fill: "surroundings", "median" of the voxels measured, or "padding".
         """
         spec, volume, placement = prediction.spec, prediction.volume, prediction.placement
         tensor = placement.to_model(volume.data, spec.intensity.dtype, padding=volume.padding)
         real = measured(volume, placement)
         value = spec.grid.padding_value
-        if fill == "median" and real.any():
+        if fill != "padding" and real.any():
             value = float(np.median(tensor[real]))
         if tensor.dtype.kind in "iu":
             limits = np.iinfo(tensor.dtype)
             value = float(min(max(round(value), limits.min), limits.max))
-        return cls(prediction=prediction, tensor=tensor, real=real, fill=value)
+        return cls(
+            prediction=prediction,
+            tensor=tensor,
+            real=real,
+            fill=value,
+            from_around=fill == "surroundings",
+        )
 
     @property
     def inputs(self) -> NDArray[Any]:
@@ -69,15 +81,35 @@ class Subject:
             return range(len(self.inputs))
         return (0,) if self.prediction.spec.grid.ndim == 3 else region.slices
 
-    def paint(self, out: NDArray[Any], n: int, region: Region | None) -> None:
-        """Writes input `n` to `out`, [*grid], with a region hidden."""
+    def filling(self, region: Region) -> NDArray[Any]:
+        """What is put in place of a region, of its box's size."""
+        constant = np.full(region.inside.shape, self.fill, self.tensor.dtype)
+        if not self.from_around or self.share(region) > _MOST_FROM_AROUND:
+            return constant
+        values, found = region.surroundings(self.tensor, self.real, self._gap)
+        if not found:
+            return constant
+        if self.tensor.dtype.kind in "iu":
+            values = np.rint(values)
+        return values.astype(self.tensor.dtype)
+
+    @property
+    def _gap(self) -> tuple[int, int, int]:
+        """A cell of the map: how far what it marks may be from an object's own border."""
+        d, h, w = (math.ceil(stride) for stride in self.prediction.layer.stride)
+        return (d, h, w)
+
+    def paint(
+        self, out: NDArray[Any], n: int, region: Region | None, filling: NDArray[Any] | None
+    ) -> None:
+        """Writes input `n` to `out`, [*grid], with a region hidden by its filling."""
         out[...] = self.inputs[n]
-        if region is None:
+        if region is None or filling is None:
             return
         if self.prediction.spec.grid.ndim == 3:
-            region.hide(out, self.fill)
+            region.hide(out, filling)
         else:
-            region.hide_in_slice(out, n, self.fill)
+            region.hide_in_slice(out, n, filling)
 
     def share(self, region: Region | None) -> float:
         """Share of what was measured that a region hides."""
@@ -114,12 +146,16 @@ def hidden_scores(
     batch = np.empty((at_once, *spec.grid.shape, 1), subject.tensor.dtype)
     rows = {name: np.empty((len(jobs), classes)) for name in _OUTPUTS}
     traffic, starts = Traffic(), range(0, len(jobs), at_once)
+    hidden, filling = 0, None
     for start in starts:
         if progress is not None:
             progress(start, len(jobs))
         part = jobs[start : start + at_once]
         for slot, (n, i) in zip(batch, part, strict=False):
-            subject.paint(slot[..., 0], i, regions[n])
+            region = regions[n]
+            if n != hidden and region is not None:
+                hidden, filling = n, subject.filling(region)
+            subject.paint(slot[..., 0], i, region, filling)
         answer = yield from asked(
             Call(
                 target=Target(model=prediction.model, version=prediction.version),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam_client._inpaint import inpainted
 from vcam_client.grid import Placement
 from vcam_client.spec import CamLayer
 from vcam_client.volume import Volume
@@ -62,13 +63,57 @@ class Region:
         """Indices along the first axis where there are any."""
         return [int(n) + self.box[0].start for n in np.flatnonzero(self.inside.any(axis=(1, 2)))]
 
-    def hide(self, tensor: NDArray[Any], fill: float) -> None:
-        """Overwrites them in an array of the grid's size."""
-        tensor[self.box][self.inside] = fill
+    def hide(self, tensor: NDArray[Any], fill: NDArray[Any]) -> None:
+        """Overwrites them in an array of the grid's size; `fill` is of the box's size."""
+        tensor[self.box][self.inside] = fill[self.inside]
 
-    def hide_in_slice(self, image: NDArray[Any], n: int, fill: float) -> None:
+    def hide_in_slice(self, image: NDArray[Any], n: int, fill: NDArray[Any]) -> None:
         """Overwrites those of slice `n` in an array of that slice's size."""
-        image[self.box[1:]][self.inside[n - self.box[0].start]] = fill
+        row = n - self.box[0].start
+        image[self.box[1:]][self.inside[row]] = fill[row][self.inside[row]]
+
+    def surroundings(
+        self, tensor: NDArray[Any], real: _Mask, gap: tuple[int, int, int]
+    ) -> tuple[NDArray[np.float64], bool]:
+        """What goes on from around the voxels, of the box's size; whether there is anything.
+
+        Args:
+            tensor: the scan on the grid.
+            real: what of it was measured; the rest says nothing.
+            gap: voxels along each axis that are too close to count: a part may belong to
+                an object that reaches a little beyond it.
+        """
+        margins = [_margin(span) + near for span, near in zip(self.box, gap, strict=True)]
+        wide = [
+            slice(max(0, span.start - margin), min(n, span.stop + margin))
+            for span, margin, n in zip(self.box, margins, tensor.shape, strict=True)
+        ]
+        d, h, w = (
+            slice(span.start - around.start, span.stop - around.start)
+            for span, around in zip(self.box, wide, strict=True)
+        )
+        near = np.zeros([span.stop - span.start for span in wide], np.bool_)
+        near[d, h, w] = self.inside
+        known = real[tuple(wide)] & ~_grown(near, gap)
+        return inpainted(tensor[tuple(wide)], known)[d, h, w], bool(known.any())
+
+
+def _grown(mask: _Mask, by: tuple[int, int, int]) -> _Mask:
+    """A mask and all voxels up to so many away along each axis."""
+    grown = mask
+    for axis, reach in enumerate(by):
+        moved = np.moveaxis(grown, axis, 0)
+        out = moved.copy()
+        for step in range(1, min(reach, len(moved) - 1) + 1):
+            out[step:] |= moved[:-step]
+            out[:-step] |= moved[step:]
+        grown = np.moveaxis(out, 0, axis)
+    return grown
+
+
+def _margin(span: slice) -> int:
+    """Voxels around a region that its surroundings are: half of its own width, 2 at least."""
+    return max(2, int(span.stop - span.start) // 2)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

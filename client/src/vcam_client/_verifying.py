@@ -25,7 +25,7 @@ from vcam_client.volume import Volume
 __all__ = ["DEFAULT_BLOCKS", "FILLS", "Plan", "Progress", "verify", "verify_prediction"]
 
 DEFAULT_BLOCKS = 200
-FILLS = ("median", "padding")
+FILLS = ("surroundings", "median", "padding")
 _ROUNDING = 1e-6
 """Share of a heatmap's largest value that voxels as close to its peak may differ by."""
 _MOST_VERSIONS = 4
@@ -38,8 +38,8 @@ class Plan:
 
     Attributes:
         blocks: how many blocks of the occlusion map there may be, at least 1.
-        fill: what is put in place: the "median" of what was measured, or the spec's
-            "padding" value.
+        fill: what is put in place: what goes on from the "surroundings" (the median, for
+            most of the scan), the "median" of what was measured, or the spec's "padding".
         progress: told how many of how many inputs of the model are done, or None.
     """
 

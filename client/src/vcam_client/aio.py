@@ -203,7 +203,7 @@ class AsyncClient:
         spacing: float | Sequence[float] | None = None,
         strict: bool = False,
         blocks: int = DEFAULT_BLOCKS,
-        fill: str = "median",
+        fill: str = "surroundings",
         progress: Progress | None = None,
     ) -> Verification:
         """Explains one class of a scan, and checks whether its score hangs on what the map marks.
@@ -212,8 +212,8 @@ class AsyncClient:
 
         Args:
             blocks: how many blocks of the occlusion map there may be.
-            fill: what is put in place of what is hidden: the "median" of what was measured,
-                or the spec's "padding" value.
+            fill: what is put in place of what is hidden: what goes on from its
+                "surroundings", the "median" of what was measured, or the spec's "padding".
             progress: called with how many of how many inputs of the model are done,
                 from a thread.
 
@@ -234,7 +234,7 @@ class AsyncClient:
         prediction: Prediction,
         *,
         blocks: int = DEFAULT_BLOCKS,
-        fill: str = "median",
+        fill: str = "surroundings",
         progress: Progress | None = None,
     ) -> Verification:
         """Checks an explanation that is there already, with the version that gave it.

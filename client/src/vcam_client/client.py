@@ -201,7 +201,7 @@ class Client:
         spacing: float | Sequence[float] | None = None,
         strict: bool = False,
         blocks: int = DEFAULT_BLOCKS,
-        fill: str = "median",
+        fill: str = "surroundings",
         progress: Progress | None = None,
     ) -> Verification:
         """Explains one class of a scan, and checks whether its score hangs on what the map marks.
@@ -210,8 +210,8 @@ class Client:
 
         Args:
             blocks: how many blocks of the occlusion map there may be.
-            fill: what is put in place of what is hidden: the "median" of what was measured,
-                or the spec's "padding" value.
+            fill: what is put in place of what is hidden: what goes on from its
+                "surroundings", the "median" of what was measured, or the spec's "padding".
             progress: called with how many of how many inputs of the model are done.
 
         The other arguments and errors are those of `predict`.
@@ -227,7 +227,7 @@ class Client:
         prediction: Prediction,
         *,
         blocks: int = DEFAULT_BLOCKS,
-        fill: str = "median",
+        fill: str = "surroundings",
         progress: Progress | None = None,
     ) -> Verification:
         """Checks an explanation that is there already, with the version that gave it.

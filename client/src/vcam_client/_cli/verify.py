@@ -45,10 +45,11 @@ Examples:
 )
 @click.option(
     "--fill",
-    type=click.Choice(["median", "padding"]),
-    default="median",
+    type=click.Choice(["surroundings", "median", "padding"]),
+    default="surroundings",
     show_default=True,
-    help="What is put in place: the scan's median, or the model's padding value.",
+    help="What is put in place: what goes on from around, the scan's median, or the model's "
+    "padding value.",
 )
 @reading_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

@@ -25,7 +25,7 @@ INTERRUPTED = 130
 def run(
     config: str, out: Path | None, data: Path | None, settings: Sequence[str], tiny: bool
 ) -> None:
-    """Train CONFIG: solids, ct_phantom, or a Python file.
+    """Train CONFIG: solids, discs, ct_phantom, ct_phantom_fine, or a Python file.
 
     An interrupted run resumes; a finished one is left as it is.
     """
