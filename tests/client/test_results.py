@@ -25,7 +25,7 @@ from vcam_client.results import (
     results_to_dict,
     write_results,
 )
-from vcam_client.spec import Activation, ExplainDefault
+from vcam_client.spec import Activation, ExplainDefault, Explanation, ModelSpec, Trust
 from vcam_client.truth import Truth
 
 RANDOM = np.random.default_rng(5).normal(size=CELLS)
@@ -396,3 +396,53 @@ def test_lines_of_a_run_over_many_scans_are_what_the_schema_says(
         line.validate(record)
         assert not line.is_valid({**record, "status": "perhaps"})
     checked(json.loads((tmp_path / "out" / "good_result.json").read_text("utf-8")))
+
+
+def trusted(**explanation: object) -> ModelSpec:
+    layer = spec().default_layer.name
+    return spec(
+        explanations=(
+            Explanation(signature="gradcam", method="gradcam", layer=layer, **explanation),
+            Explanation(signature="layercam", method="layercam", layer=layer),
+        ),
+        trust=Trust(summary="Maps checked on 120 held-out scans.", signature="gradcam"),
+    )
+
+
+def test_what_was_measured_is_said_of_the_maps_it_was_measured_for() -> None:
+    model = trusted()
+    own = prediction(RANDOM, model=model)
+    other = prediction(RANDOM, model=model, asked=model.explanation("layercam"))
+    assert "Maps checked on 120 held-out scans." in describe_predictions([own])
+    assert results_to_dict([own])["trust"] == "Maps checked on 120 held-out scans."
+    assert "Maps checked" not in describe_predictions([other])
+    assert "measured for gradcam alone, not for these" in describe_predictions([other])
+    assert results_to_dict([other])["trust"] is None
+    nothing = prediction(-np.abs(RANDOM), model=model)
+    assert "Maps checked" not in describe_predictions([nothing])
+
+
+def test_the_model_s_own_threshold(tmp_path: Path) -> None:
+    made = prediction(RANDOM, model=trusted(threshold=0.35))
+    files = write_results([made], tmp_path, Choices(threshold="model"))
+    (one,) = checked(json.loads(files.result.read_text()))["explanations"]
+    assert one["mask"]["threshold"] == 0.35
+    plain = prediction(RANDOM, model=trusted())
+    with pytest.raises(InputError, match="no threshold of its own"):
+        write_results([plain], tmp_path / "none", Choices(threshold="model"))
+    assert not (tmp_path / "none").exists() or not list((tmp_path / "none").iterdir())
+
+
+def test_the_map_of_a_regression_keeps_its_sign() -> None:
+    value = spec(
+        labels=("porosity",),
+        activation=Activation.IDENTITY,
+        explain_default=ExplainDefault.TARGET,
+        unit="%",
+    )
+    made = prediction(RANDOM, model=value, scores=np.array([31.0]), class_index=0)
+    assert results_to_dict([made])["explanations"][0]["signed"]
+    assert "What raises porosity: strongest at" in describe_predictions([made])
+    assert "lowers" in describe_predictions([made])
+    unsigned = Choices(signed=False)
+    assert not results_to_dict([made], unsigned)["explanations"][0]["signed"]

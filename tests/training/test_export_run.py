@@ -172,3 +172,10 @@ def test_a_run_on_images_names_its_slice_aggregation(tmp_path: Path) -> None:
     assert spec.grid.ndim == 2
     assert spec.slice_aggregation is SliceAggregation.NONE
     assert "accuracy" in {m.name for m in spec.metrics}
+
+
+def test_a_folder_of_models_is_no_folder_of_versions(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "models" / "solids" / "1").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="holds models: solids"):
+        export_run(run, tmp_path / "models")
+    assert [p.name for p in (tmp_path / "models").iterdir()] == ["solids"]

@@ -31,6 +31,7 @@ def result_dict(
         remarks += truth.remarks
         if not truth.voxels:
             remarks.append("The mask to compare with is empty: there is no Dice to speak of.")
+    own = first.explanation.signature == (spec.trust.signature if spec.trust else None)
     return {
         "schema": SCHEMA,
         "scan": volume.name,
@@ -43,7 +44,7 @@ def result_dict(
         "scores": first.scores_by_label,
         "percentages": first.percentages,
         "unit": spec.unit or None,
-        "trust": spec.trust.summary if spec.trust else None,
+        "trust": spec.trust.summary if spec.trust and own else None,
         "explanations": [
             _explanation(prediction, choices, truth, own)
             for prediction, own in zip(predictions, names, strict=True)

@@ -55,11 +55,21 @@ def describe_predictions(
         if len(predictions) > 1:
             prediction.release()
     remarks = [
-        *([spec.trust.summary] if spec.trust and own else ()),
+        *_trust(predictions),
         *first.remarks,
         *(truth.remarks if truth else ()),
     ]
     return "\n".join([*lines, "", *remarks] if remarks else lines)
+
+
+def _trust(predictions: Sequence[Prediction]) -> list[str]:
+    """What was measured of such maps; where nothing is shown there is nothing to trust."""
+    trust = predictions[0].spec.trust
+    if trust is None or not any(one.has_evidence for one in predictions):
+        return []
+    if predictions[0].explanation.signature != trust.signature:
+        return [f"How far to trust maps was measured for {trust.signature} alone, not for these."]
+    return [trust.summary]
 
 
 def describe_spec(model: str, served: ServedSpec) -> str:

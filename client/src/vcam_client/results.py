@@ -21,7 +21,6 @@ from vcam_client._options import ReadOptions
 from vcam_client._result_dict import result_dict
 from vcam_client._result_names import names_of
 from vcam_client.errors import InputError, ScanNotFoundError
-from vcam_client.evidence import EVIDENCE_LEVEL
 from vcam_client.prediction import Prediction
 from vcam_client.regions import check_threshold
 from vcam_client.spec import Activation
@@ -48,8 +47,7 @@ class Choices:
         signed: maps in [-1, 1] that show what speaks against a class, or lowers a value,
             too; None for "those of regressions".
         threshold: heatmap value, above 0 and up to 1, from which voxels are a mask;
-            "model" for the one fixed on the model's validation data (0.5 where it has
-            none); None for no mask.
+            "model" for the one fixed on the model's validation data; None for no mask.
         truth: file of a mask that the map is compared with: voxels other than 0.
         heatmap: write the map.
         picture: write the picture; None for "where the map is written".
@@ -87,7 +85,13 @@ class Choices:
     def level(self, prediction: Prediction) -> float | None:
         """The threshold for a prediction's map; None for no mask."""
         if self.threshold == MODELS_OWN:
-            return prediction.explanation.threshold or EVIDENCE_LEVEL
+            own = prediction.explanation.threshold
+            if own is None:
+                raise InputError(
+                    f"Model {prediction.spec.name!r} has no threshold of its own for this map. "
+                    "State one with --threshold, such as 0.5, or let `vcam-train trust` measure it."
+                )
+            return own
         return None if self.threshold is None else float(self.threshold)
 
     def shows_sign(self, prediction: Prediction) -> bool:

@@ -12,8 +12,10 @@ from vcam_training.trust.figures import (
     INSERTION_GAIN,
     NEAR,
     NOISY,
+    SAME_AFTER_SHIFT,
     SILENT_POSITIVES,
     SLIGHT_NOISE,
+    SLIGHT_SHIFT,
 )
 
 
@@ -38,6 +40,8 @@ def figures(**changes: Figure) -> list[Figure]:
         "deletion": figure(DELETION_GAIN, 0.3, 0.2, 0.0),
         "insertion": figure(INSERTION_GAIN, 0.3, 0.2, 0.0),
         "noise": figure(SLIGHT_NOISE, 0.9, 0.8, 0.1),
+        "shift": figure(SLIGHT_SHIFT, 0.9, 0.8, 0.1),
+        "same": figure(SAME_AFTER_SHIFT, 1.0, 1.0, 0.0, SHARE),
         "silent": figure(SILENT_POSITIVES, 0.02, 0.0, 0.9, SHARE),
     }
     return [one for one in {**good, **changes}.values() if one is not None]
@@ -71,6 +75,11 @@ def test_a_model_that_passes() -> None:
         ({"deletion": figure(DELETION_GAIN, 0.1, -0.01, 0)}, "Hiding what the maps mark lowers"),
         ({"insertion": figure(INSERTION_GAIN, 0.1, -0.01, 0)}, "Showing only what the maps mark"),
         ({"noise": figure(SLIGHT_NOISE, 0.3, 0.2, 0.25)}, "Noise that nobody sees changes"),
+        ({"shift": figure(SLIGHT_SHIFT, 0.3, 0.2, 0.25)}, "A shift by half a voxel changes"),
+        (
+            {"same": figure(SAME_AFTER_SHIFT, 0.5, 0.4, 0.0, SHARE)},
+            "Shifted by half a voxel, 50 % of the scans are given another class",
+        ),
         ({"silent": figure(SILENT_POSITIVES, 0.6, 0.5, 0.9)}, "Where the class was found, most"),
     ],
 )

@@ -16,6 +16,7 @@ from vcam_client.spec import (
     Provenance,
     SliceAggregation,
 )
+from vcam_serving.publish import versions
 from vcam_training import intensity as _registers_intensity_layers  # noqa: F401
 from vcam_training.config import Config
 from vcam_training.evaluate import Evaluation
@@ -51,10 +52,11 @@ def export_run(
         `<base>/<version>`.
 
     Raises:
-        ConfigError: no finished run, or no such layer or method.
+        ConfigError: no finished run, no such layer or method, or a base that holds models.
         ServableError: the export can't be verified or published.
     """
     run, base = Path(run), Path(base)
+    _check_is_no_folder_of_models(base)
     measured_on = read_finished(run, "metrics.json")["layer"]
     model = keras.models.load_model(run / "best.keras")
     spec = model_spec(run, model, name=name or base.name, layers=layers, method=method)
@@ -70,6 +72,15 @@ def export_run(
             f"levels and figures of {', '.join(unknown)}."
         )
     return version
+
+
+def _check_is_no_folder_of_models(base: Path) -> None:
+    models = sorted(p.name for p in base.glob("*") if not p.name.isdigit() and versions(p))
+    if models:
+        raise ConfigError(
+            f"Expected the folder of one model's versions, '{base}' holds models: "
+            f"{', '.join(models)}. Name a folder in it, such as '{base / models[0]}'."
+        )
 
 
 def model_spec(

@@ -12,8 +12,10 @@ from vcam_training.trust.figures import (
     INSERTION_GAIN,
     NEAR,
     NOISY,
+    SAME_AFTER_SHIFT,
     SILENT_POSITIVES,
     SLIGHT_NOISE,
+    SLIGHT_SHIFT,
 )
 
 SAME_MAP = 0.5
@@ -27,6 +29,8 @@ WEIGHTS_CHECK = "depends on the weights"
 """Name of the check by randomisation."""
 MOST_SILENT = 0.5
 """Share of maps without evidence for a class that is there and was found, at most."""
+LEAST_SAME_CLASS = 0.9
+"""Share of scans that must keep their class when they are shifted by half a voxel."""
 _LEAST_WRITTEN, _TENTH = 0.01, 0.1
 """Least values that are written as they are: of a number, of a percentage."""
 
@@ -101,6 +105,7 @@ def checks(
             else "Noise that nobody sees changes the maps as much as another scan would.",
         )
     )
+    found.append(_shift_check(by_name[SLIGHT_SHIFT], by_name[SAME_AFTER_SHIFT]))
     if SILENT_POSITIVES in by_name:
         passed = by_name[SILENT_POSITIVES].value <= MOST_SILENT
         found.append(
@@ -113,6 +118,25 @@ def checks(
             )
         )
     return tuple(found)
+
+
+def _shift_check(map_: Figure, same: Figure) -> Check:
+    name = "keeps still under small shifts"
+    if same.value < LEAST_SAME_CLASS:
+        return Check(
+            name=name,
+            passed=False,
+            sentence=f"Shifted by half a voxel, {_percent(1 - same.value)} of the scans are given "
+            "another class: give this model scans resampled as those it was trained on.",
+        )
+    passed = (map_.lower or 0) > (map_.control or 0)
+    return Check(
+        name=name,
+        passed=passed,
+        sentence="Shifted by half a voxel, scans keep their class and their map."
+        if passed
+        else "A shift by half a voxel changes the maps as much as another scan would.",
+    )
 
 
 def summary(figures: Sequence[Figure], found: Sequence[Check], scans: int) -> str:

@@ -38,6 +38,8 @@ ENERGY = "energy inside"
 DELETION_GAIN = "deletion, below shuffled maps by"
 INSERTION_GAIN = "insertion, above shuffled maps by"
 RANDOMISED = "similarity, all weights random"
+SLIGHT_SHIFT = f"similarity, shift by {SHIFT:g} voxel"
+SAME_AFTER_SHIFT = f"same class, shift by {SHIFT:g} voxel"
 SLIGHT_NOISE = f"similarity, noise of {100 * NOISE_SHARES[0]:g} % of the window"
 SILENT_POSITIVES = "no evidence in the map, class rightly found"
 SILENT_NEGATIVES = "no evidence in the map, class explained is absent"
@@ -274,6 +276,15 @@ def stability_figures(found: Stability) -> list[Figure]:
                 control=others,
                 control_name="another scan of the class",
                 meaning="Rank correlation with the scan's own map; 1 is the same order of cells.",
+            )
+        )
+        figures.append(
+            mean_figure(
+                change.same_class,
+                group=CALM,
+                name=f"same class, {what}",
+                kind=SHARE,
+                meaning="Whether the model still gives the scan the class that it gave it.",
             )
         )
         moved = _finite(change.displacement)

@@ -79,7 +79,7 @@ def _curves(report: TrustReport) -> str:
 
 def _examples(report: TrustReport) -> str:
     groups = [
-        ("Maps that are right, drawn at random", [e for e in report.examples if e.right]),
+        ("Maps that point at the object, drawn at random", [e for e in report.examples if e.right]),
         ("Maps that are wrong or weakest", [e for e in report.examples if not e.right]),
     ]
     window = report.spec.intensity.window

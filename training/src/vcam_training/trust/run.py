@@ -62,6 +62,8 @@ def trust(
         ConfigError: no such model, other data, or a folder that can't be written.
         ServableError: the new version can't be verified or published.
     """
+    if out is not None and Path(out).exists() and not Path(out).is_dir():
+        raise ConfigError(f"Expected a folder for the report, '{out}' is a file. Name another.")
     loaded = load(place, data_folder, report)
     name = loaded.version.name
     folder = Path(out) if out else REPORTS_FOLDER / loaded.spec.name / name

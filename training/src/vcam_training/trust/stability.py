@@ -30,10 +30,13 @@ class Change:
         similarity: float64 [n], Spearman's rank correlation over the cells.
         displacement: float64 [n], voxels from where the weighted centre should be to
             where it is; not a number where one of the maps has no positive cell.
+        same_class: float64 [n], whether the changed scan is given the same class, 0 or 1;
+            the mean where there are several changes.
     """
 
     similarity: NDArray[np.float64]
     displacement: NDArray[np.float64]
+    same_class: NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,18 +74,24 @@ def stability(
     """
     rng = np.random.default_rng(seed)
     still = np.zeros(maps.ndim - 1)
+    predicted = subject.logits(cases.volumes).argmax(axis=1)
+
+    def explained_again(volumes: NDArray, true: NDArray[np.float64]) -> Change:
+        same = subject.logits(volumes).argmax(axis=1) == predicted
+        return _change(subject, maps, subject.maps(volumes, cases.classes), true, same)
+
     noise = []
     for share in NOISE_SHARES:
         width = share * spread(cases.volumes, subject.spec)
         volumes = cases.volumes + rng.standard_normal(cases.volumes.shape, np.float32) * width
-        noise.append(_change(subject, maps, subject.maps(volumes, cases.classes), still))
+        noise.append(explained_again(volumes, still))
         progress()
     shifts = []
     for axis in range(maps.ndim - 1):
         true = np.zeros_like(still)
         true[axis] = SHIFT
         volumes = shifted(cases.volumes, axis + 1)
-        shifts.append(_change(subject, maps, subject.maps(volumes, cases.classes), true))
+        shifts.append(explained_again(volumes, true))
         progress()
     pairs = _partners(cases.classes, rng)
     return Stability(
@@ -90,8 +99,11 @@ def stability(
         shift=Change(
             similarity=np.mean([one.similarity for one in shifts], axis=0),
             displacement=np.mean([one.displacement for one in shifts], axis=0),
+            same_class=np.mean([one.same_class for one in shifts], axis=0),
         ),
-        others=_change(subject, maps[pairs[:, 0]], maps[pairs[:, 1]], still),
+        others=_change(
+            subject, maps[pairs[:, 0]], maps[pairs[:, 1]], still, np.ones(len(pairs), bool)
+        ),
     )
 
 
@@ -111,14 +123,24 @@ def shifted(volumes: NDArray, axis: int) -> NDArray[np.float32]:
     return np.moveaxis((1 - SHIFT) * given + SHIFT * before, 0, axis)
 
 
-def _change(subject: Subject, before: NDArray, after: NDArray, true: NDArray[np.float64]) -> Change:
+def _change(
+    subject: Subject,
+    before: NDArray,
+    after: NDArray,
+    true: NDArray[np.float64],
+    same: NDArray[np.bool_],
+) -> Change:
     nowhere = np.full(before.ndim - 1, np.nan)
     off = []
     for one, other in zip(before, after, strict=True):
         was, now = (weighted_centre(cam, subject.layer) for cam in (one, other))
         apart = nowhere if was is None or now is None else now - was - true
         off.append(float(np.linalg.norm(apart)))
-    return Change(similarity=rank_correlations(before, after), displacement=np.array(off))
+    return Change(
+        similarity=rank_correlations(before, after),
+        displacement=np.array(off),
+        same_class=same.astype(np.float64),
+    )
 
 
 def _partners(classes: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.intp]:
