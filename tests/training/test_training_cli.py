@@ -197,7 +197,10 @@ def test_a_served_run_scores_as_its_network_does(work: Path, solids: Path, serve
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "solid"], "Expected one of the configs ct_phantom, discs, solids"),
+        (
+            ["run", "solid"],
+            "Expected one of the configs ct_phantom, ct_phantom_fine, discs, solids",
+        ),
         (["run", "missing.py"], "received 'missing.py'"),
         (["run", "solids", "--set", "epoch=3"], "There is no setting 'epoch'. Choose one of"),
         (["run", "solids", "--set", "data.sizes=3"], "There is no setting 'data.sizes'"),
