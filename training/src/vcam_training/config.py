@@ -2,7 +2,8 @@
 
 A config module has `config()` and `tiny()`, both without arguments, and a docstring
 with its launch command, expected result and tiny mode. `--set key=value` changes
-one value: `epochs=4`, `data.seed=1`, `model=keras_ct`, `model.filters=8,16`.
+one value: `epochs=4`, `data.seed=1`, `model=keras_ct`, `model.filters=8,16`,
+`loss.weights=balanced`, `augmentation.rotate=10`.
 """
 
 import importlib
@@ -10,21 +11,35 @@ import importlib.util
 import pkgutil
 import types
 import typing
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vcam_client.errors import ConfigError
 from vcam_client.spec import ExplainDefault
 from vcam_training import configs
-from vcam_training.data.sources import SOURCES, CtPhantomSource, DiscsSource, SolidsSource
-from vcam_training.models import NETWORKS, KerasCt, ResidualNet, SmallCnn3d
+from vcam_training.augmentation import Augmentation
+from vcam_training.data.contract import DataContract
+from vcam_training.data.dataset import Source
+from vcam_training.data.sources import SOURCES
+from vcam_training.intensity import SCALINGS
+from vcam_training.losses import Loss
+from vcam_training.models import NETWORKS
+from vcam_training.models.architecture import Architecture
+from vcam_training.optimizer import Optimizer
+from vcam_training.schedule import Schedule
+from vcam_training.task import Task
 
 KINDS: dict[str, dict[str, type]] = {"data": SOURCES, "model": NETWORKS}
 """Names that a config uses for its data sets and networks."""
-SYMMETRIC = {"square": 2, "cube": 3}
-"""Augmentations that lay a grid with equal sides onto itself: its number of axes."""
-AUGMENTATIONS = ("none", *SYMMETRIC, "chest")
+PARTS = {
+    "augmentation": Augmentation,
+    "loss": Loss,
+    "optimizer": Optimizer,
+    "schedule": Schedule,
+}
+"""Parts of a config that are of one kind."""
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,55 +51,97 @@ class Config:
         description, intended_use: for the model spec.
         data: what is learned from.
         model: the network.
-        explain_default: TOP_CLASS (one logit for each label) or POSITIVE_CLASS (one
-            logit; the last of two labels is the positive one).
-        augmentation: "none"; "square", "cube": the 8 symmetries of a square, the 48 of
-            a cube; "chest": mirrored left to right, shifted by up to `shift` voxels and
-            padded.
-        shift: voxels, for "chest".
+        explain_default: of exclusive classes, TOP_CLASS (one logit for each label) or
+            POSITIVE_CLASS (one logit; the last of two labels is the positive one).
+            Findings and regressions have their own.
+        scaling: what the graph does with intensities, see `intensity.SCALINGS`.
+        augmentation, loss, optimizer, schedule: see their classes.
         epochs, batch_size: of training.
-        learning_rate: its peak; it warms up over half an epoch, then falls as a
-            cosine to 0.
+        learning_rate: its peak.
+        monitor: value of the history, without "val_", whose best epoch's network is kept.
+        patience: epochs without a better one after which training stops; 0 for never.
+        start_from: a run's folder, an exported model or a .keras file whose weights the
+            network starts with, wherever a layer has the same name and shapes; "" for
+            none.
+        freeze: whether only the head is trained: the layers behind the last one with a
+            spatial extent.
+        precision: "float32"; "mixed_float16" or "mixed_bfloat16" for GPUs.
         seed: of initial weights, order and augmentation.
     """
 
     name: str
     description: str = ""
     intended_use: str = ""
-    data: SolidsSource | CtPhantomSource | DiscsSource
-    model: SmallCnn3d | KerasCt | ResidualNet
+    data: Source
+    model: Architecture
     explain_default: ExplainDefault = ExplainDefault.TOP_CLASS
-    augmentation: str = "none"
-    shift: int = 0
+    scaling: str = "window"
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    loss: Loss = field(default_factory=Loss)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    schedule: Schedule = field(default_factory=Schedule)
     epochs: int
     batch_size: int
     learning_rate: float
+    monitor: str = "loss"
+    patience: int = 0
+    start_from: str = ""
+    freeze: bool = False
+    precision: str = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.augmentation not in AUGMENTATIONS:
+        for name, value, known in (
+            ("scaling", self.scaling, tuple(SCALINGS)),
+            ("precision", self.precision, PRECISIONS),
+        ):
+            if value not in known:
+                raise ConfigError(
+                    f"Expected {name} out of {known}, received {value!r}. Set {name}."
+                )
+        if min(self.epochs, self.batch_size) < 1 or not self.learning_rate > 0 or self.patience < 0:
             raise ConfigError(
-                f"Expected an augmentation out of {AUGMENTATIONS}, received "
-                f"{self.augmentation!r}. Set augmentation."
-            )
-        if min(self.epochs, self.batch_size) < 1 or not self.learning_rate > 0 or self.shift < 0:
-            raise ConfigError(
-                "Expected positive epochs, batch_size and learning_rate, received "
-                f"{self.epochs}, {self.batch_size} and {self.learning_rate}."
-            )
-        shape = self.data.grid.shape
-        wanted = SYMMETRIC.get(self.augmentation, len(shape))
-        if len(shape) != wanted or (self.augmentation in SYMMETRIC and len(set(shape)) != 1):
-            raise ConfigError(
-                f"Expected a {self.augmentation} for augmentation={self.augmentation}, received "
-                f"a grid of {shape}. Set augmentation=none or a grid of {wanted} equal sides."
+                "Expected positive epochs, batch_size and learning_rate, and patience of 0 or "
+                f"more, received {self.epochs}, {self.batch_size}, {self.learning_rate} and "
+                f"{self.patience}."
             )
 
-    @property
-    def outputs(self) -> int:
+    def check(self, contract: DataContract) -> None:
+        """Whether data with that contract can be trained on like this.
+
+        Raises:
+            ConfigError: says which setting does not fit.
+        """
+        self.loss.check(contract.task)
+        self.augmentation.check(contract.grid)
+        if self.explain_default not in (
+            ExplainDefault.TOP_CLASS,
+            ExplainDefault.POSITIVE_CLASS,
+        ):
+            raise ConfigError(
+                f"Expected explain_default TOP_CLASS or POSITIVE_CLASS, received "
+                f"{self.explain_default.name}; findings and regressions have their own."
+            )
+        if self._has_one_logit(contract) and len(contract.labels) != 2:
+            raise ConfigError(
+                f"Expected two labels for explain_default=POSITIVE_CLASS, received "
+                f"{contract.labels}. Set explain_default=TOP_CLASS."
+            )
+
+    def outputs(self, contract: DataContract) -> int:
         """Logits of the network."""
-        one_logit = self.explain_default is ExplainDefault.POSITIVE_CLASS
-        return 1 if one_logit else len(self.data.labels)
+        return 1 if self._has_one_logit(contract) else len(contract.labels)
+
+    def explains(self, task: Task) -> ExplainDefault:
+        """Which score is explained when the caller names none."""
+        if task is Task.CLASSES:
+            return self.explain_default
+        findings = task is Task.FINDINGS
+        return ExplainDefault.HIGHEST_FINDING if findings else ExplainDefault.TARGET
+
+    def _has_one_logit(self, contract: DataContract) -> bool:
+        positive = self.explain_default is ExplainDefault.POSITIVE_CLASS
+        return positive and contract.task is Task.CLASSES
 
     def to_json_dict(self) -> dict[str, Any]:
         """Plain values, with the kind of the data set and the network."""
@@ -106,8 +163,9 @@ class Config:
         try:
             for field, kinds in KINDS.items():
                 inner = dict(values[field])
-                kind = kinds[inner.pop("kind")]
-                values[field] = kind(**{k: _tuples(v) for k, v in inner.items()})
+                values[field] = _made(kinds[inner.pop("kind")], inner)
+            for field, kind in PARTS.items():
+                values[field] = _made(kind, values[field])
             values["explain_default"] = ExplainDefault[values["explain_default"]]
             return cls(**values)
         except (KeyError, TypeError) as error:
@@ -165,7 +223,8 @@ def _with(part: Any, key: str, text: str, full_key: str) -> Any:
     if head not in known:
         raise ConfigError(
             f"There is no setting {full_key!r}. Choose one of {', '.join(known)}; "
-            "data.… and model.… have parts of their own."
+            "data.…, model.…, augmentation.…, loss.…, optimizer.… and schedule.… have parts of "
+            "their own."
         )
     if rest:
         inner = getattr(part, head)
@@ -177,7 +236,7 @@ def _with(part: Any, key: str, text: str, full_key: str) -> Any:
 
 
 def _parse(hint: Any, text: str, field: str, key: str) -> Any:
-    if field in KINDS and isinstance(hint, types.UnionType):
+    if field in KINDS and "." not in key:
         if text not in KINDS[field]:
             raise ConfigError(
                 f"Expected {key} to be one of {', '.join(KINDS[field])}, received {text!r}."
@@ -207,8 +266,12 @@ def _parse_tuple(hints: tuple[Any, ...], text: str) -> tuple[Any, ...]:
     return tuple(hints[0](part) for part in parts)
 
 
+def _made(kind: type, values: dict[str, Any]) -> Any:
+    return kind(**{k: _tuples(v) for k, v in values.items()})
+
+
 def _tuples(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _module(name: str) -> types.ModuleType:

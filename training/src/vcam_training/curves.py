@@ -10,30 +10,37 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from vcam_training.calibration import Calibration
+from vcam_training.history import LOWER_IS_BETTER, Row, best
 from vcam_training.intervals import wilson_interval
 from vcam_training.reliability import Reliability
-from vcam_training.run_folder import Row
 
 
-def draw_curves(path: Path, history: Sequence[Row], title: str) -> None:
-    """Loss and accuracy by epoch, training and validation, as PNG.
+def draw_curves(path: Path, history: Sequence[Row], monitor: str, title: str) -> None:
+    """Each value by epoch, training and validation, and the learning rate, as PNG.
 
-    The epoch with the lowest validation loss, whose network is kept, is marked.
+    The best epoch by the value that is monitored, whose network is kept, is marked.
     """
-    figure = _figure(10, 4)
+    names = list(dict.fromkeys(name.removeprefix("val_") for name in history[0].values))
+    figure = _figure(4.5 * (len(names) + 1), 4)
     epochs = [row.epoch for row in history]
-    best = min(history, key=lambda row: row.val_loss).epoch
-    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for prefix, label in (("", "training"), ("val_", "validation")):
-            values = [getattr(row, prefix + name) for row in history]
-            axes.plot(epochs, values, marker="o", label=label)
-        axes.axvline(best, color="grey", linestyle=":", label=f"kept: epoch {best}")
+    kept = best(history, monitor).epoch
+    panels = figure.subplots(1, len(names) + 1, squeeze=False)[0]
+    for axes, name in zip(panels, names, strict=False):
+        for key, label in ((name, "training"), (f"val_{name}", "validation")):
+            if key in history[0].values:
+                axes.plot(epochs, [row.values[key] for row in history], marker="o", label=label)
+        axes.axvline(kept, color="grey", linestyle=":", label=f"kept: epoch {kept}")
         axes.set(xlabel="epoch", ylabel=name)
+        axes.legend()
+        if name in LOWER_IS_BETTER and min(row.values[f"val_{name}"] for row in history) > 0:
+            axes.set_yscale("log")
+        elif name not in LOWER_IS_BETTER:
+            axes.set_ylim(top=1.01)
+    panels[-1].plot(epochs, [row.learning_rate for row in history], marker="o", color="grey")
+    panels[-1].set(xlabel="epoch", ylabel="learning rate at its end")
+    for axes in panels:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
-        axes.legend()
-    figure.axes[0].set_yscale("log")
-    figure.axes[1].set_ylim(top=1.01)
     figure.suptitle(title)
     figure.savefig(path, format="png")
 

@@ -16,6 +16,7 @@ from vcam_client.evidence import Finding, finding, nothing_up_to
 from vcam_client.spec import CamLayer, Explanation, Metric
 from vcam_training.calibration import Calibration, calibrate
 from vcam_training.cam_methods import DEFAULT_METHOD
+from vcam_training.data.contract import DataContract
 from vcam_training.data.dataset import Split
 from vcam_training.evidence_levels import EvidenceLevels, classes_of, measure, roles
 from vcam_training.intervals import mean_metric, share_metric
@@ -29,8 +30,13 @@ from vcam_training.localisation import (
 )
 from vcam_training.maps import explained
 from vcam_training.perfect_map import perfect_map_dice
-from vcam_training.score_metrics import class_metrics
+from vcam_training.pipeline import plain_batches
+from vcam_training.score_metrics import class_metrics, finding_metrics, regression_metrics
 from vcam_training.target_layer import method_of
+from vcam_training.task import Task
+
+_BATCH = 8
+"""Volumes whose scores are computed at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +45,13 @@ class Evaluation:
 
     Attributes:
         metrics: held-out figures for the model spec.
-        calibration: temperature, decision threshold and reliability.
+        calibration: temperature, decision threshold and reliability; None of a regression.
         method: the CAM method that the figures about maps were measured with.
         levels: of each CAM method on the run's layer.
     """
 
     metrics: tuple[Metric, ...]
-    calibration: Calibration
+    calibration: Calibration | None
     method: str
     levels: Mapping[str, EvidenceLevels]
 
@@ -53,7 +59,7 @@ class Evaluation:
         """Plain values; `from_json_dict` reads them."""
         return {
             "metrics": [asdict(metric) for metric in self.metrics],
-            "calibration": self.calibration.to_json_dict(),
+            "calibration": self.calibration and self.calibration.to_json_dict(),
             "method": self.method,
             "levels": {name: levels.to_json_dict() for name, levels in self.levels.items()},
         }
@@ -68,7 +74,8 @@ class Evaluation:
         try:
             return cls(
                 metrics=tuple(Metric(**metric) for metric in values["metrics"]),
-                calibration=Calibration.from_json_dict(values["calibration"]),
+                calibration=values["calibration"]
+                and Calibration.from_json_dict(values["calibration"]),
                 method=values["method"],
                 levels={k: EvidenceLevels(**levels) for k, levels in values["levels"].items()},
             )
@@ -83,6 +90,7 @@ class Evaluation:
 def evaluate(
     model: keras.Model,
     layer: CamLayer,
+    contract: DataContract,
     validation: Split,
     test: Split,
     *,
@@ -93,6 +101,7 @@ def evaluate(
     Args:
         model: a trained training model.
         layer: as `target_layer(model, name).place`.
+        contract: what the labels mean.
         validation, test: the splits.
         method: the CAM method that figures about maps are measured with.
 
@@ -100,6 +109,8 @@ def evaluate(
         ConfigError: no such layer or method.
     """
     method_of(method)
+    if contract.task is not Task.CLASSES:
+        return _evaluate_scores(model, contract, validation, test, method)
     measured = measure(model, layer, validation)
     maps = _TestMaps(layer, method, measured.levels[method], test, classes_of(model))
     for one in explained(
@@ -113,6 +124,21 @@ def evaluate(
         method=method,
         levels=measured.levels,
     )
+
+
+def _evaluate_scores(
+    model: keras.Model, contract: DataContract, validation: Split, test: Split, method: str
+) -> Evaluation:
+    """Of findings and regressions: nothing is measured about maps."""
+    outputs = [
+        model.predict(plain_batches(split, _BATCH), verbose=0) for split in (validation, test)
+    ]
+    if contract.task is Task.REGRESSION:
+        metrics = regression_metrics(outputs[1], test.labels, validation.labels, contract.labels)
+        return Evaluation(metrics=tuple(metrics), calibration=None, method=method, levels={})
+    calibration = calibrate(outputs[0], validation.labels, outputs[1], test.labels)
+    metrics = finding_metrics(outputs[1], test.labels, calibration, contract.labels)
+    return Evaluation(metrics=tuple(metrics), calibration=calibration, method=method, levels={})
 
 
 class _TestMaps:

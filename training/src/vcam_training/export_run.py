@@ -9,7 +9,6 @@ import keras
 
 from vcam_client.errors import ConfigError
 from vcam_client.spec import (
-    Activation,
     CamLayer,
     Explanation,
     ModelSpec,
@@ -17,13 +16,14 @@ from vcam_client.spec import (
     SliceAggregation,
 )
 from vcam_serving.publish import versions
-from vcam_training import intensity as _registers_intensity_layers  # noqa: F401
 from vcam_training.config import Config
+from vcam_training.data.contract import DataContract
 from vcam_training.evaluate import Evaluation
 from vcam_training.evidence_levels import EvidenceLevels
 from vcam_training.explanations import explanations
 from vcam_training.export import export
-from vcam_training.run_folder import read_config, read_finished
+from vcam_training.intensity import transform_text
+from vcam_training.run_folder import read_config, read_contract, read_finished
 from vcam_training.score_metrics import SCORE_METRICS
 from vcam_training.target_layer import target_layer
 
@@ -107,9 +107,10 @@ def model_spec(
     Raises:
         ConfigError: no finished run, or no such layer or method.
     """
-    config = read_config(run)
+    config, contract = read_config(run), read_contract(run)
     figures = read_finished(run, "metrics.json")
     evaluation = Evaluation.from_json_dict(figures)
+    calibration = evaluation.calibration
     method = method or evaluation.method
     places = _places(model, layers or (config.model.target_layer,))
     explained = [
@@ -122,14 +123,17 @@ def model_spec(
         description=config.description,
         licence=LICENCE,
         intended_use=config.intended_use,
-        labels=config.data.labels,
-        activation=Activation.SOFTMAX,
-        explain_default=config.explain_default,
-        decision_threshold=evaluation.calibration.decision_threshold,
-        calibration_temperature=evaluation.calibration.temperature,
-        grid=config.data.grid,
-        slice_aggregation=_slice_aggregation(config),
-        intensity=config.data.intensity,
+        labels=contract.labels,
+        activation=contract.task.activation,
+        unit=contract.unit,
+        explain_default=config.explains(contract.task),
+        decision_threshold=None if calibration is None else calibration.decision_threshold,
+        calibration_temperature=None if calibration is None else calibration.temperature,
+        grid=contract.grid,
+        slice_aggregation=_slice_aggregation(contract),
+        intensity=replace(
+            contract.intensity, transform=transform_text(config.scaling, contract.intensity)
+        ),
         cam_layers=tuple(_with_reference(place, method, explained) for place in places),
         provenance=_provenance(run, config, figures),
         metrics=tuple(m for m in evaluation.metrics if as_measured or m.name in SCORE_METRICS),
@@ -168,10 +172,10 @@ def _with_reference(place: CamLayer, method: str, explained: Sequence[Explanatio
     return replace(place, reference_maximum=default.reference_maximum)
 
 
-def _slice_aggregation(config: Config) -> SliceAggregation | None:
-    if config.data.grid.ndim != 2:
+def _slice_aggregation(contract: DataContract) -> SliceAggregation | None:
+    if contract.grid.ndim != 2:
         return None
-    return getattr(config.data, "slice_aggregation", None) or SliceAggregation.NONE
+    return contract.slice_aggregation or SliceAggregation.NONE
 
 
 def _provenance(run: Path | str, config: Config, figures: dict) -> Provenance:

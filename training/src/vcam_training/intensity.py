@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from vcam_client.errors import ConfigError
+from vcam_client.spec import Grid, Intensity
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Mean of ImageNet's RGB values scaled to [0, 1] (torchvision's reference values)."""
@@ -163,3 +164,51 @@ class Bands(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs."""
         return {**super().get_config(), "edges": self.edges}
+
+
+SCALINGS = {
+    "window": "clipped to {window}, scaled to [0, 1]",
+    "z_score": "each scan's mean subtracted, divided by its standard deviation, without padding",
+    "imagenet": "clipped to {window}, scaled to [0, 1], normalised as ImageNet's RGB",
+    "bands": "one channel for each intensity band",
+}
+"""What the graph can do with intensities, and what the model spec says of it."""
+
+
+def intensity_layer(scaling: str, intensity: Intensity, grid: Grid) -> keras.layers.Layer:
+    """The layer that does it, always in float32.
+
+    Args:
+        scaling: out of SCALINGS.
+        intensity: of the data, with a window, or band edges for "bands".
+        grid: of the data.
+
+    Raises:
+        ConfigError: the data have neither window nor edges, as the scaling needs.
+    """
+    options = {"name": scaling, "dtype": "float32"}
+    if scaling == "z_score":
+        return ZScore(grid.padding_value, **options)
+    if scaling == "bands":
+        if not intensity.band_edges:
+            raise ConfigError(
+                "Expected data with intensity bands for scaling=bands, received some without. "
+                "Set scaling=window."
+            )
+        return Bands(intensity.band_edges, **options)
+    if intensity.window is None:
+        raise ConfigError(
+            f"Expected data with a window for scaling={scaling}, received some without. "
+            "Set scaling=z_score."
+        )
+    kind = ImageNet if scaling == "imagenet" else Window
+    return kind(*intensity.window, **options)
+
+
+def transform_text(scaling: str, intensity: Intensity) -> str:
+    """What the graph does with intensities, in words."""
+    window = ""
+    if intensity.window is not None:
+        low, high = intensity.window
+        window = f"[{low:g}, {high:g}]{' ' * bool(intensity.units)}{intensity.units}"
+    return SCALINGS[scaling].format(window=window)

@@ -12,7 +12,7 @@ from vcam_serving.verify import MODEL_FILE, SPEC_FILE
 from vcam_training import intensity as _registers_intensity_layers  # noqa: F401
 from vcam_training import models as _registers_their_layers  # noqa: F401
 from vcam_training._fields import grid_of
-from vcam_training.run_folder import read_config
+from vcam_training.run_folder import read_config, read_contract
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,7 +93,7 @@ def _of_run(run: Path) -> Network:
     return Network(
         path=found,
         model=_load(found),
-        spacing_mm=config.data.grid.spacing_mm,
+        spacing_mm=read_contract(run).grid.spacing_mm,
         explained=(config.model.target_layer,),
     )
 

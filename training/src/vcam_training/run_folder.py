@@ -1,12 +1,12 @@
 """The folder of one run: what is in it, and how an interrupted run goes on.
 
     config.json     the config
-    data.json       name, sizes and hash of the data
+    data.json       name, contract, sizes and hash of the data
     versions.json   code and libraries
     history.csv     one row for each epoch
     curves.png      the same, drawn
     checkpoints/    the last epoch's network with the optimizer's state
-    best.keras      the network with the lowest validation loss
+    best.keras      the network of the best epoch on the validation split
     reliability.png how often scores of the test split came true
     metrics.json    held-out figures, calibration, levels of maps (docs/calibration.md);
                     written last, so a run with it is finished
@@ -15,11 +15,9 @@ Each file is written beside its place and renamed. The checkpoint of an epoch is
 written after everything else that the epoch left behind: what it stands for is there.
 """
 
-import csv
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +25,8 @@ import keras
 
 from vcam_client.errors import ConfigError
 from vcam_training.config import Config
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One epoch of the history, counted from 1."""
-
-    epoch: int
-    loss: float
-    accuracy: float
-    val_loss: float
-    val_accuracy: float
-    seconds: float
+from vcam_training.data.contract import DataContract
+from vcam_training.history import Row, better, read_history, write_history
 
 
 class RunFolder:
@@ -82,12 +70,7 @@ class RunFolder:
         """The epochs that a checkpoint stands for, ascending."""
         if self.last_checkpoint() is None:
             return []
-        with (self.path / "history.csv").open(newline="") as stream:
-            rows = [
-                Row(**{f.name: f.type(row[f.name]) for f in fields(Row)})  # type: ignore[operator]
-                for row in csv.DictReader(stream)
-            ]
-        return rows[: self._epochs_done()]
+        return read_history(self.path / "history.csv")[: self._epochs_done()]
 
     def last_checkpoint(self) -> Path | None:
         """The newest complete checkpoint."""
@@ -96,9 +79,9 @@ class RunFolder:
 
     def write_epoch(self, model: keras.Model, history: Sequence[Row]) -> None:
         """Keeps an epoch: the best network so far, the history, then the checkpoint."""
-        if history[-1].val_loss == min(row.val_loss for row in history):
+        if better(history, self._config.monitor)[-1]:
             self.replace("best.keras", lambda part: model.save(part))
-        self.replace("history.csv", lambda part: _write_csv(part, history))
+        self.replace("history.csv", lambda part: write_history(part, history))
         older = self.last_checkpoint()
         name = f"checkpoints/epoch-{len(history):04d}.keras"
         self.replace(name, lambda part: model.save(part))
@@ -149,6 +132,16 @@ def read_config(run: Path | str) -> Config:
     return Config.from_json_dict(_read_json(Path(run) / "config.json"))
 
 
+def read_contract(run: Path | str) -> DataContract:
+    """What the values of a run's data mean.
+
+    Raises:
+        ConfigError: the folder is no run.
+    """
+    known = _read_json(Path(run) / "data.json")
+    return DataContract.from_json_dict(known.get("contract", {}))
+
+
 def read_finished(run: Path | str, name: str) -> dict[str, Any]:
     """A JSON file of a finished run.
 
@@ -172,10 +165,3 @@ def _read_json(path: Path) -> dict[str, Any]:
             "Give the folder that `vcam-train run` made, or delete it and run again."
         ) from error
     return values
-
-
-def _write_csv(path: Path, history: Sequence[Row]) -> None:
-    with path.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, [field.name for field in fields(Row)])
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in history)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from vcam_client.spec import Metric
 from vcam_training.calibration import Calibration, scores_of
-from vcam_training.intervals import auc_metric, share_metric
+from vcam_training.intervals import auc_metric, mean_metric, share_metric
 
 SCORE_METRICS = (
     "accuracy",
@@ -62,6 +62,26 @@ def finding_metrics(
         if there.any() and not there.all()
     ]
     return [*areas, _error(calibration)]
+
+
+def regression_metrics(
+    values: NDArray, truths: NDArray, training: NDArray, names: Sequence[str]
+) -> list[Metric]:
+    """Figures of a regression on the test split, for each target.
+
+    Args:
+        values, truths: [n, K].
+        training: [m, K], whose mean is what a model without any skill would answer.
+        names: of the targets.
+    """
+    found = []
+    for at, name in enumerate(names):
+        squares = (values[:, at] - truths[:, at]).astype(np.float64) ** 2
+        simple = float(((truths[:, at] - training[:, at].mean()) ** 2).mean())
+        found.append(mean_metric(f"MSE, {name}", squares, chance=simple))
+        errors = np.abs(values[:, at] - truths[:, at])
+        found.append(mean_metric(f"mean absolute error, {name}", errors))
+    return found
 
 
 def _error(calibration: Calibration) -> Metric:

@@ -1,29 +1,37 @@
 """Trains one config, from top to bottom."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
 
 from vcam_client.errors import ConfigError
 from vcam_client.spec import CamLayer, Metric
-from vcam_training.batches import batches, steps_per_epoch
 from vcam_training.config import Config
 from vcam_training.curves import draw_curves, draw_reliability
 from vcam_training.data.dataset import DataSet, Split
+from vcam_training.epoch_figures import epoch_figures
 from vcam_training.evaluate import Evaluation, evaluate
+from vcam_training.history import Row, best, waited
+from vcam_training.intensity import intensity_layer
 from vcam_training.perfect_map import perfect_map_dice
+from vcam_training.pipeline import plain_batches, steps_per_epoch, training_batches
 from vcam_training.provenance import code_version, library_versions
 from vcam_training.receptive_field import cam_layer
-from vcam_training.run_folder import Row, RunFolder, read_finished
+from vcam_training.run_folder import RunFolder, read_finished
+from vcam_training.task import Task
+from vcam_training.transfer import freeze_backbone, start_from
 
 DATA_FOLDER = Path("build/data")
 """Where data sets lie unless the caller says otherwise; runs share them."""
-WARM_UP_EPOCHS = 0.5
-"""The learning rate rises this long before it falls."""
+STRATEGIES = ("default", "mirrored")
 _REPORT_EVERY_S = 15.0
 
 Report = Callable[[str], None]
@@ -34,6 +42,7 @@ def run(
     out: Path | str,
     *,
     data_folder: Path | str = DATA_FOLDER,
+    strategy: str = "default",
     report: Report = lambda line: None,
 ) -> Path:
     """Trains and evaluates; goes on where an interrupted run stopped.
@@ -42,6 +51,7 @@ def run(
         config: the experiment.
         out: the run's folder, see `run_folder`. A finished run is left as it is.
         data_folder: where data sets are kept.
+        strategy: "mirrored" to train on all GPUs at once.
         report: is told, line by line, what happens.
 
     Returns:
@@ -57,11 +67,18 @@ def run(
         return folder.path
     started = time.monotonic()
 
+    report(f"Training on {device_text(strategy)}")
     keras.utils.set_random_seed(config.seed)
     data = config.data.load(Path(data_folder), report)
-    steps = steps_per_epoch(config, data.train)
+    contract = data.contract
+    config.check(contract)
+    steps = steps_per_epoch(data.train, config.batch_size)
     checkpoint = folder.last_checkpoint()
-    model = keras.models.load_model(checkpoint) if checkpoint else _build(config, steps)
+    with _scope(strategy):
+        if checkpoint:
+            model = keras.models.load_model(checkpoint)
+        else:
+            model = _build(config, data, steps, report)
     layer = cam_layer(model, config.model.target_layer)
     folder.begin(_facts(data))
     folder.write_json("versions.json", {"code": code_version(), **library_versions()})
@@ -71,38 +88,50 @@ def run(
         f"{_ceiling(data.validation, layer)}"
     )
 
+    training = _Training.of(config, data)
     history = folder.history()
     if history:
         report(f"Resuming after epoch {len(history)} of {config.epochs}")
     for epoch in range(len(history), config.epochs):
-        row = _train_epoch(config, model, data, epoch, report)
-        if not np.isfinite([row.loss, row.val_loss]).all():
+        if _is_over(config, history):
+            break
+        rate = config.schedule.after(config.learning_rate, waited(history, config.monitor))
+        if rate is not None:
+            model.optimizer.learning_rate = rate
+        row = training.epoch(model, epoch, report)
+        losses = [row.values["loss"], row.values["val_loss"]]
+        if not np.isfinite(losses).all():
             raise ConfigError(
-                f"Expected finite losses, epoch {row.epoch}'s training loss is {row.loss} and its "
-                f"validation loss is {row.val_loss}. Set a smaller learning_rate than "
+                f"Expected finite losses, epoch {row.epoch}'s training loss is {losses[0]} and its "
+                f"validation loss is {losses[1]}. Set a smaller learning_rate than "
                 f"{config.learning_rate:g} and another folder with --out."
             )
         history = [*history, row]
         folder.write_epoch(model, history)
         left = (config.epochs - epoch - 1) * float(np.median([r.seconds for r in history]))
-        report(
-            f"epoch {row.epoch}/{config.epochs}  loss {row.loss:.4f}  accuracy {row.accuracy:.4f}"
-            f"  validation loss {row.val_loss:.4f}  accuracy {row.val_accuracy:.4f}"
-            f"  {row.seconds:.0f} s, {_clock(left)} left"
-        )
-    folder.replace("curves.png", lambda part: draw_curves(part, history, config.name))
+        report(f"epoch {row.epoch}/{config.epochs}  {_in_short(row)}, {_clock(left)} left")
+    if _is_over(config, history):
+        report(f"No better epoch for {config.patience}: stopped after {len(history)}")
+    report(f"Keeping the network of epoch {best(history, config.monitor).epoch}")
+    folder.replace(
+        "curves.png", lambda part: draw_curves(part, history, config.monitor, config.name)
+    )
 
     report("Evaluating the best checkpoint on the test split")
-    best = keras.models.load_model(folder.best)
-    evaluation = evaluate(best, layer, data.validation, data.test)
+    network = keras.models.load_model(folder.best)
+    evaluation = evaluate(network, layer, contract, data.validation, data.test)
     calibration = evaluation.calibration
-    folder.replace("reliability.png", lambda part: draw_reliability(part, calibration, config.name))
+    if calibration is not None:
+        folder.replace(
+            "reliability.png", lambda part: draw_reliability(part, calibration, config.name)
+        )
     folder.write_json(
         "metrics.json",
         {
             **evaluation.to_json_dict(),
             "layer": layer.name,
             "parameters": model.count_params(),
+            "epochs": len(history),
             "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )
@@ -111,68 +140,163 @@ def run(
     return folder.path
 
 
-def _build(config: Config, steps: int) -> keras.Model:
+def device_text(strategy: str = "default") -> str:
+    """What training runs on, in words."""
+    gpus = tf.config.list_logical_devices("GPU")
+    if not gpus:
+        return "the processor (no GPU found)"
+    if strategy == "mirrored":
+        return f"{len(gpus)} GPUs, each with its share of a batch"
+    more = f"; {len(gpus) - 1} more idle, --strategy mirrored uses all" if len(gpus) > 1 else ""
+    return f"{gpus[0].name.removeprefix('/device:')}{more}"
+
+
+def _scope(strategy: str) -> contextlib.AbstractContextManager:
+    if strategy not in STRATEGIES:
+        raise ConfigError(f"Expected a strategy out of {STRATEGIES}, received {strategy!r}.")
+    if strategy == "mirrored":
+        return tf.distribute.MirroredStrategy().scope()
+    return contextlib.nullcontext()
+
+
+def _build(config: Config, data: DataSet, steps: int, report: Report) -> keras.Model:
     """The untrained network with its optimizer and loss."""
-    window = config.data.intensity.window
-    assert window is not None
-    model = config.model.build(config.data.grid.shape, window, config.outputs)
-    warm_up = round(WARM_UP_EPOCHS * steps)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        warmup_target=config.learning_rate,
-        warmup_steps=warm_up,
-        decay_steps=max(1, config.epochs * steps - warm_up),
+    contract = data.contract
+    scaling = intensity_layer(config.scaling, contract.intensity, contract.grid)
+    with _precision(config.precision):
+        model = config.model.build(contract.grid.shape, scaling, config.outputs(contract))
+    if config.start_from:
+        taken, layers = start_from(model, config.start_from)
+        report(f"{taken} of {layers} layers start with the weights of {config.start_from}")
+    if config.freeze:
+        report(f"Backbone frozen: {freeze_backbone(model):,} parameters are trained")
+    rate = config.schedule.by_step(config.learning_rate, config.epochs, steps)
+    model.compile(
+        config.optimizer.build(rate),
+        config.loss.build(contract.task, config.outputs(contract)),
+        metrics=_metrics(contract.task, config.outputs(contract)),
     )
-    if config.outputs == 1:
-        loss = keras.losses.BinaryCrossentropy(from_logits=True)
-        accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
-    else:
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-    model.compile(keras.optimizers.Adam(schedule), loss, metrics=[accuracy])
     return model
 
 
-def _train_epoch(
-    config: Config, model: keras.Model, data: DataSet, epoch: int, report: Report
-) -> Row:
-    """One pass over the training split, then over the validation split."""
-    started = told = time.monotonic()
-    steps = steps_per_epoch(config, data.train)
-    losses, accuracies, sizes = [], [], []
-    for step, (volumes, labels) in enumerate(batches(config, data.train, epoch), start=1):
-        seen = model.train_on_batch(volumes, labels[:, None], return_dict=True)
-        losses.append(float(seen["loss"]))
-        accuracies.append(float(seen["accuracy"]))
-        sizes.append(len(labels))
+@contextlib.contextmanager
+def _precision(policy: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _metrics(task: Task, outputs: int) -> list[keras.metrics.Metric]:
+    """Figures that are gathered while an epoch is trained."""
+    if task is Task.REGRESSION:
+        return [keras.metrics.MeanAbsoluteError(name="mae")]
+    if task is Task.FINDINGS:
+        return []
+    if outputs == 1:
+        return [keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)]
+    return [keras.metrics.CategoricalAccuracy(name="accuracy")]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Training:
+    """What stays the same from epoch to epoch."""
+
+    config: Config
+    data: DataSet
+    targets: NDArray[np.float32]
+    val_targets: NDArray[np.float32]
+    weights: NDArray[np.float32] | None
+
+    @classmethod
+    def of(cls, config: Config, data: DataSet) -> "_Training":
+        task, outputs = data.contract.task, config.outputs(data.contract)
+        return cls(
+            config=config,
+            data=data,
+            targets=task.targets(data.train.labels, outputs),
+            val_targets=task.targets(data.validation.labels, outputs),
+            weights=config.loss.sample_weights(data.train.labels, len(data.labels)),
+        )
+
+    def epoch(self, model: keras.Model, epoch: int, report: Report) -> Row:
+        """One pass over the training split, then over the validation split."""
+        started = time.monotonic()
+        config, data = self.config, self.data
+        batches = training_batches(
+            data.train,
+            self.targets,
+            self.weights,
+            grid=data.grid,
+            augmentation=config.augmentation,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            epoch=epoch,
+        )
+        steps = steps_per_epoch(data.train, config.batch_size)
+        progress = _Progress(epoch + 1, steps, report)
+        seen = model.fit(batches, epochs=1, verbose=0, callbacks=[progress]).history
+        output = model.predict(plain_batches(data.validation, config.batch_size), verbose=0)
+        checked = {"loss": float(model.loss(self.val_targets, output))}
+        logits = np.concatenate([-output, output], axis=1) / 2 if _is_one(output, data) else output
+        checked |= epoch_figures(data.contract.task, logits, data.validation.labels)
+        return Row(
+            epoch=epoch + 1,
+            values={
+                **{name: float(values[0]) for name, values in seen.items()},
+                **{f"val_{name}": value for name, value in checked.items()},
+            },
+            learning_rate=_last_rate(model.optimizer),
+            seconds=round(time.monotonic() - started, 2),
+        )
+
+
+def _is_one(output: NDArray, data: DataSet) -> bool:
+    return output.shape[1] == 1 and data.contract.task is Task.CLASSES
+
+
+class _Progress(keras.callbacks.Callback):
+    """Tells where an epoch is, now and then."""
+
+    def __init__(self, epoch: int, steps: int, report: Report) -> None:
+        super().__init__()
+        self._epoch, self._steps, self._report = epoch, steps, report
+        self._started = self._told = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """After each step."""
         now = time.monotonic()
-        if now - told > _REPORT_EVERY_S:
-            told = now
-            left = (now - started) / step * (steps - step)
-            report(
-                f"epoch {epoch + 1}, step {step}/{steps}  loss {np.mean(losses):.4f}  "
-                f"{_clock(left)} left in this epoch"
+        if now - self._told > _REPORT_EVERY_S:
+            self._told = now
+            left = (now - self._started) / (batch + 1) * (self._steps - batch - 1)
+            self._report(
+                f"epoch {self._epoch}, step {batch + 1}/{self._steps}  "
+                f"loss {(logs or {})['loss']:.4f}  {_clock(left)} left in this epoch"
             )
-    checked = model.evaluate(
-        data.validation.volumes[..., None].astype(np.float32),
-        data.validation.labels[:, None],
-        batch_size=config.batch_size,
-        verbose=0,
-        return_dict=True,
-    )
-    return Row(
-        epoch=epoch + 1,
-        loss=float(np.average(losses, weights=sizes)),
-        accuracy=float(np.average(accuracies, weights=sizes)),
-        val_loss=float(checked["loss"]),
-        val_accuracy=float(checked["accuracy"]),
-        seconds=round(time.monotonic() - started, 2),
-    )
+
+
+def _last_rate(optimizer: keras.optimizers.Optimizer) -> float:
+    """The learning rate of the step that was made last."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    rate = inner._learning_rate
+    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        return float(rate(max(0, int(inner.iterations) - 1)))
+    return float(inner.learning_rate)
+
+
+def _is_over(config: Config, history: list[Row]) -> bool:
+    """Whether validation has been no better for as long as the config has patience."""
+    if not (config.patience and history) or len(history) >= config.epochs:
+        return False
+    return waited(history, config.monitor)[-1] >= config.patience
 
 
 def _facts(data: DataSet) -> dict[str, object]:
-    sizes = {name: len(getattr(data, name)) for name in ("train", "validation", "test")}
-    return {"name": data.name, "sha256": data.sha256, **sizes}
+    sizes = {name: len(split) for name, split in data.splits.items()}
+    contract = data.contract.to_json_dict()
+    return {"name": data.name, "sha256": data.sha256, **sizes, "contract": contract}
 
 
 def _ceiling(split: Split, layer: CamLayer) -> str:
@@ -186,6 +310,13 @@ def _report_figures(run: Path, report: Report) -> None:
     evaluation = Evaluation.from_json_dict(read_finished(run, "metrics.json"))
     for metric in evaluation.metrics:
         report(f"  {_in_words(metric)}")
+
+
+def _in_short(row: Row) -> str:
+    trained = {k: v for k, v in row.values.items() if not k.startswith("val_")}
+    checked = {k.removeprefix("val_"): v for k, v in row.values.items() if k not in trained}
+    texts = ["  ".join(f"{k} {v:.4f}" for k, v in part.items()) for part in (trained, checked)]
+    return f"{texts[0]}  validation {texts[1]}  {row.seconds:.0f} s"
 
 
 def _in_words(metric: Metric) -> str:

@@ -21,9 +21,20 @@ INTERRUPTED = 130
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one value; repeatable."
 )
+@click.option(
+    "--strategy",
+    type=click.Choice(["default", "mirrored"]),
+    default="default",
+    help="mirrored: train on all GPUs at once.",
+)
 @click.option("--tiny", is_flag=True, help="Seconds instead of minutes; learns nothing.")
 def run(
-    config: str, out: Path | None, data: Path | None, settings: Sequence[str], tiny: bool
+    config: str,
+    out: Path | None,
+    data: Path | None,
+    settings: Sequence[str],
+    strategy: str,
+    tiny: bool,
 ) -> None:
     """Train CONFIG: solids, discs, ct_phantom, ct_phantom_fine, or a Python file.
 
@@ -36,7 +47,13 @@ def run(
     chosen = override(load(config, tiny=tiny), settings)
     folder = out or Path("build/runs") / (chosen.name + ("-tiny" if tiny else ""))
     try:
-        train.run(chosen, folder, data_folder=data or train.DATA_FOLDER, report=click.echo)
+        train.run(
+            chosen,
+            folder,
+            data_folder=data or train.DATA_FOLDER,
+            strategy=strategy,
+            report=click.echo,
+        )
     except KeyboardInterrupt:
         click.echo(f"\nInterrupted. The same command resumes the run in {folder}.", err=True)
         sys.exit(INTERRUPTED)

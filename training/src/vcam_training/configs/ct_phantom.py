@@ -17,6 +17,7 @@ last cells are twice as wide and leave the rim out; its "conv3" is read instead.
 from dataclasses import replace
 
 from vcam_client.spec import ExplainDefault
+from vcam_training.augmentation import Augmentation
 from vcam_training.config import Config
 from vcam_training.data.sources import CtPhantomSource
 from vcam_training.models import SmallCnn3d
@@ -33,8 +34,7 @@ def config() -> Config:
             shrink=2, filters=(16, 32, 64), pools=1, batch_norm=True, pooling="smooth_max"
         ),
         explain_default=ExplainDefault.POSITIVE_CLASS,
-        augmentation="chest",
-        shift=4,
+        augmentation=Augmentation(mirror=(2,), shift=4),
         epochs=22,
         batch_size=4,
         learning_rate=2e-3,
@@ -47,6 +47,6 @@ def tiny() -> Config:
         config(),
         data=CtPhantomSource(shape=(12, 16, 16), spacing_mm=20.0, train=8, validation=2, test=4),
         model=SmallCnn3d(filters=(2, 3), pools=1),
-        shift=1,
+        augmentation=Augmentation(mirror=(2,), shift=1),
         epochs=2,
     )

@@ -17,6 +17,7 @@ Volumes lie in nameless files in the data folder (7 GB while it runs), not in me
 
 from dataclasses import replace
 
+from vcam_training.augmentation import Augmentation
 from vcam_training.config import Config
 from vcam_training.configs import ct_phantom
 from vcam_training.data.sources import CtPhantomSource
@@ -30,7 +31,7 @@ def config() -> Config:
         name="ct_phantom_fine",
         data=CtPhantomSource(shape=(96, 128, 128), spacing_mm=2.5, test=860),
         model=replace(demo.model, shrink=4),
-        shift=8,
+        augmentation=Augmentation(mirror=(2,), shift=8),
     )
 
 
@@ -42,5 +43,5 @@ def tiny() -> Config:
         name=fine.name,
         data=replace(demo.data, shape=(24, 32, 32), spacing_mm=10.0),
         model=replace(demo.model, shrink=2),
-        shift=2,
+        augmentation=Augmentation(mirror=(2,), shift=2),
     )

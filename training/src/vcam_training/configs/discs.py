@@ -22,6 +22,7 @@ follow the strongest cells of the smooth maximum: 0.41 where Grad-CAM has 0.96.
 from dataclasses import replace
 
 from vcam_client.spec import ExplainDefault
+from vcam_training.augmentation import Augmentation
 from vcam_training.config import Config
 from vcam_training.data.sources import DiscsSource
 from vcam_training.models import ResidualNet
@@ -36,7 +37,7 @@ def config() -> Config:
         data=DiscsSource(),
         model=ResidualNet(filters=(16, 32)),
         explain_default=ExplainDefault.POSITIVE_CLASS,
-        augmentation="square",
+        augmentation=Augmentation(symmetries=True),
         epochs=12,
         batch_size=5,
         learning_rate=1e-2,

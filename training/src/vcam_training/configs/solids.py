@@ -22,6 +22,7 @@ cell for some seeds.
 
 from dataclasses import replace
 
+from vcam_training.augmentation import Augmentation
 from vcam_training.config import Config
 from vcam_training.data.sources import SolidsSource
 from vcam_training.models import SmallCnn3d
@@ -42,7 +43,7 @@ def config() -> Config:
             halving="average",
             mirrored=True,
         ),
-        augmentation="cube",
+        augmentation=Augmentation(symmetries=True),
         epochs=4,
         batch_size=5,
         learning_rate=3e-3,

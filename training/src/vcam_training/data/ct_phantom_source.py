@@ -17,6 +17,7 @@ from vcam_client.grid import to_model_grid
 from vcam_client.reading import read_volume
 from vcam_client.spec import Fit, Grid, Intensity, Resampling
 from vcam_training.data import ct_phantom
+from vcam_training.data.contract import DataContract
 from vcam_training.data.dataset import DataSet, Report, Split
 
 _READERS = 2
@@ -62,11 +63,6 @@ class CtPhantomSource:
         )
 
     @property
-    def slice_aggregation(self) -> None:
-        """Volumes are not taken apart into slices."""
-        return None
-
-    @property
     def intensity(self) -> Intensity:
         """Hounsfield units, clipped to the window."""
         low, high = self.window
@@ -76,6 +72,15 @@ class CtPhantomSource:
             window=self.window,
             modalities=("CT",),
             transform=f"clipped to [{low:g}, {high:g}] HU, scaled to [0, 1]",
+        )
+
+    @property
+    def contract(self) -> DataContract:
+        """What the values mean."""
+        return DataContract(
+            labels=self.labels,
+            grid=self.grid,
+            intensity=self.intensity,
         )
 
     def folder_name(self) -> str:
@@ -106,9 +111,7 @@ class CtPhantomSource:
             splits[name] = self._read_split(place, name, chosen, done, len(entries), tell)
         return DataSet(
             name="ct-phantom",
-            labels=self.labels,
-            grid=self.grid,
-            intensity=self.intensity,
+            contract=self.contract,
             sha256=hashlib.sha256(index.read_bytes()).hexdigest(),
             **splits,
         )

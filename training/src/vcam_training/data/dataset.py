@@ -1,14 +1,18 @@
-"""What training needs from any data: three splits in memory, and what their values mean."""
+"""What training needs from any data: three splits on a grid, and what their values mean."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client.errors import ConfigError
-from vcam_client.spec import Grid, Intensity
+from vcam_client.spec import Grid
+from vcam_training.data.contract import DataContract
+from vcam_training.task import Task
 
 Report = Callable[[str], None]
 """Is told, line by line, what happens."""
@@ -19,18 +23,26 @@ class Split:
     """Volumes on the model's grid.
 
     Attributes:
-        volumes: int16 or float32 [n, *grid], physical values; images if the grid is 2-D.
-        labels: int32 [n], index into the data set's labels.
+        volumes: int16, uint8 or float32 [n, *grid], physical values; images if the grid
+            is 2-D. May lie on disk.
+        labels: int32 [n] for exclusive classes, bool [n, K] for findings, float32 [n, K]
+            for the targets of a regression.
         masks: bool [n, *grid], what makes a volume's label true (a lesion, a solid);
-            all false where nothing does.
+            all false where nothing does, or nobody knows. `no_masks` costs no memory.
+        finding_masks: by index of a finding, bool [n, *grid] each.
+        groups: [n] of strings, such as patients, that must not be in two splits; or None.
+        names: [n], what reports call a volume; empty if they have no names.
 
     Raises:
-        ConfigError: lengths differ, or a value is not finite.
+        ConfigError: lengths or shapes differ, or a value is not finite.
     """
 
     volumes: NDArray
-    labels: NDArray[np.int32]
+    labels: NDArray
     masks: NDArray[np.bool_]
+    finding_masks: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict)
+    groups: NDArray[np.str_] | None = None
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.volumes.shape != self.masks.shape or len(self.labels) != len(self.volumes):
@@ -38,14 +50,39 @@ class Split:
                 f"Expected as many labels and masks as volumes, received {self.volumes.shape}, "
                 f"{self.labels.shape} and {self.masks.shape}. Check the data set's index."
             )
-        if self.volumes.dtype.kind == "f" and not np.isfinite(self.volumes).all():
-            raise ConfigError(
-                "Expected finite voxels, found NaN or infinite ones in the data set. "
-                "Replace them by the value of air or background."
-            )
+        for name, values in (("groups", self.groups), ("names", self.names or None)):
+            if values is not None and len(values) != len(self.volumes):
+                raise ConfigError(
+                    f"Expected {name} of {len(self.volumes)} volumes, received {len(values)}. "
+                    "Check the data set's index."
+                )
+        for number, masks in self.finding_masks.items():
+            if masks.shape != self.volumes.shape:
+                raise ConfigError(
+                    f"Expected masks of shape {self.volumes.shape} for finding {number}, received "
+                    f"{masks.shape}. Bring masks onto the grid of their images."
+                )
+        for name, values in (("voxels", self.volumes), ("labels", self.labels)):
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                raise ConfigError(
+                    f"Expected finite {name}, found NaN or infinite ones in the data set. "
+                    "Leave such volumes out, or replace voxels by the value of background."
+                )
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def mask(self, index: int, class_index: int) -> NDArray[np.bool_]:
+        """Bool [*grid]: what makes the class true in a volume; for findings, its own mask."""
+        if self.labels.ndim == 2 and self.labels.dtype == bool:
+            masks = self.finding_masks.get(class_index)
+            return no_masks(self.volumes.shape[1:]) if masks is None else masks[index]
+        found: NDArray[np.bool_] = self.masks[index]
+        return found
+
+    def name(self, index: int) -> str:
+        """What reports call a volume."""
+        return self.names[index] if self.names else f"#{index}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,34 +91,79 @@ class DataSet:
 
     Attributes:
         name: for the provenance.
-        labels: class names.
-        grid: the model's grid.
-        intensity: units, dtype on the wire and window.
+        contract: what its values mean.
         train, validation, test: the splits; test is looked at once, at the end.
         sha256: hash of the data, in hexadecimal.
 
     Raises:
-        ConfigError: a split lacks a class.
+        ConfigError: the labels don't fit the contract, or a split lacks a class.
     """
 
     name: str
-    labels: tuple[str, ...]
-    grid: Grid
-    intensity: Intensity
+    contract: DataContract
     train: Split
     validation: Split
     test: Split
     sha256: str
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes, findings or targets."""
+        return self.contract.labels
+
+    @property
+    def grid(self) -> Grid:
+        """The model's grid."""
+        return self.contract.grid
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """By name, train first."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
     def __post_init__(self) -> None:
-        for name in ("train", "validation", "test"):
-            found = np.unique(getattr(self, name).labels)
-            if len(found) != len(self.labels):
+        for name, split in self.splits.items():
+            if self.contract.task is Task.CLASSES:
+                self._check_classes(name, split)
+            elif split.labels.shape != (len(split), len(self.labels)):
                 raise ConfigError(
-                    f"Expected volumes of each of {self.labels} in the {name} split, found "
-                    f"{len(getattr(self, name))} of {[self.labels[i] for i in found]}. "
-                    f"Set a larger number of {name} volumes."
+                    f"Expected labels of shape {(len(split), len(self.labels))} in the {name} "
+                    f"split, one for each of {self.labels}, received {split.labels.shape}."
                 )
+
+    def _check_classes(self, name: str, split: Split) -> None:
+        found = np.unique(split.labels)
+        if found.size and not 0 <= found[0] <= found[-1] < len(self.labels):
+            raise ConfigError(
+                f"Expected labels from 0 to {len(self.labels) - 1}, one for each of {self.labels}, "
+                f"found {found[0]} to {found[-1]} in the {name} split. Check the data set's index."
+            )
+        if len(found) != len(self.labels):
+            raise ConfigError(
+                f"Expected volumes of each of {self.labels} in the {name} split, found "
+                f"{len(split)} of {[self.labels[i] for i in found]}. "
+                f"Set a larger number of {name} volumes."
+            )
+
+
+class Source(Protocol):
+    """What a config names as its data: a frozen dataclass of parameters."""
+
+    def load(self, folder: Path, report: Report) -> DataSet:
+        """Makes the data set, or reads it.
+
+        Args:
+            folder: where data sets lie; runs share it.
+            report: is told what happens.
+
+        Raises:
+            ConfigError: the data can't be used.
+        """
+
+
+def no_masks(shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Masks that mark nothing, without memory."""
+    return np.broadcast_to(np.False_, shape)
 
 
 def sha256_of(*splits: Split) -> str:

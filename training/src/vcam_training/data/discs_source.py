@@ -8,6 +8,7 @@ import numpy as np
 from vcam_client.errors import ConfigError
 from vcam_client.spec import Fit, Grid, Intensity, SliceAggregation
 from vcam_training.data import discs
+from vcam_training.data.contract import DataContract
 from vcam_training.data.dataset import DataSet, Report, Split, sha256_of
 
 
@@ -81,6 +82,16 @@ class DiscsSource:
             transform=f"clipped to [{low:g}, {high:g}], scaled to [0, 1]",
         )
 
+    @property
+    def contract(self) -> DataContract:
+        """What the values mean."""
+        return DataContract(
+            labels=self.labels,
+            grid=self.grid,
+            intensity=self.intensity,
+            slice_aggregation=self.slice_aggregation,
+        )
+
     def load(self, folder: Path, report: Report) -> DataSet:
         """Makes the data set; nothing is written to `folder`."""
         counts = (self.train, self.validation, self.test)
@@ -93,9 +104,7 @@ class DiscsSource:
         train, validation, test = splits
         return DataSet(
             name=f"discs, {self.variant}",
-            labels=self.labels,
-            grid=self.grid,
-            intensity=self.intensity,
+            contract=self.contract,
             train=train,
             validation=validation,
             test=test,

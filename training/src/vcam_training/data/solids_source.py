@@ -8,6 +8,7 @@ import numpy as np
 from vcam_client.errors import ConfigError
 from vcam_client.spec import Fit, Grid, Intensity
 from vcam_training.data import solids
+from vcam_training.data.contract import DataContract
 from vcam_training.data.dataset import DataSet, Report, Split, sha256_of
 
 
@@ -49,14 +50,18 @@ class SolidsSource:
         return Grid(shape=(self.size,) * 3, axes=(), fit=Fit.STRETCH)
 
     @property
-    def slice_aggregation(self) -> None:
-        """Volumes are not taken apart into slices."""
-        return None
-
-    @property
     def intensity(self) -> Intensity:
         """Values without a unit in [0, 1)."""
         return Intensity(dtype="float32", window=(0.0, 1.0), transform="clipped to [0, 1]")
+
+    @property
+    def contract(self) -> DataContract:
+        """What the values mean."""
+        return DataContract(
+            labels=self.labels,
+            grid=self.grid,
+            intensity=self.intensity,
+        )
 
     def load(self, folder: Path, report: Report) -> DataSet:
         """Makes the data set; nothing is written to `folder`."""
@@ -74,9 +79,7 @@ class SolidsSource:
         test = _solid_split(held_out, slice(None))
         return DataSet(
             name="solids, volume-matched" if self.volume_matched else "solids",
-            labels=self.labels,
-            grid=self.grid,
-            intensity=self.intensity,
+            contract=self.contract,
             train=train,
             validation=validation,
             test=test,

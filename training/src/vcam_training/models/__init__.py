@@ -1,8 +1,9 @@
 """The networks that a config can name.
 
-A network is a frozen dataclass of its parameters with `build(grid, window, outputs)`:
+A network is a frozen dataclass of its parameters with `build(grid, intensity, outputs)`:
 physical float32 volumes [B, *grid, 1] in, logits [B, outputs] out, the intensity
-layer inside.
+layer inside. `intensity` is the layer from physical values to what the network sees,
+with one or more channels; see `intensity.intensity_layer`.
 """
 
 from vcam_training.models.keras_ct import KerasCt

@@ -10,7 +10,6 @@ import keras
 from keras import layers
 
 from vcam_client.errors import ConfigError
-from vcam_training.intensity import Window
 
 MINIMUM_SIZE = 46
 """Voxels along each axis that four valid 3³ convolutions and poolings by 2 need."""
@@ -36,13 +35,13 @@ class KerasCt:
     target_layer: str = "conv3"
 
     def build(
-        self, grid: tuple[int, ...], window: tuple[float, float], outputs: int
+        self, grid: tuple[int, ...], intensity: keras.layers.Layer, outputs: int
     ) -> keras.Model:
         """The network, untrained.
 
         Args:
             grid: voxels along each tensor axis.
-            window: (low, high) in physical units, scaled to [0, 1] in the graph.
+            intensity: layer from physical values to what the network sees.
             outputs: logits; 1 for a single positive class.
 
         Raises:
@@ -55,7 +54,7 @@ class KerasCt:
                 "or model=small."
             )
         volume = x = keras.Input((*grid, 1), name="volume")
-        x = Window(*window, name="window")(x)
+        x = intensity(x)
         for number, filters in enumerate(self.filters, start=1):
             x = layers.Conv3D(filters, 3, activation="relu", name=f"conv{number}")(x)
             x = layers.MaxPooling3D(2, name=f"pool{number}")(x)

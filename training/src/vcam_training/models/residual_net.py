@@ -7,7 +7,6 @@ import keras
 from keras import layers
 
 from vcam_client.errors import ConfigError
-from vcam_training.intensity import Window
 from vcam_training.models.head import check_head, logits
 
 _CONVOLUTION = {2: layers.Conv2D, 3: layers.Conv3D}
@@ -52,13 +51,13 @@ class ResidualNet:
             )
 
     def build(
-        self, grid: tuple[int, ...], window: tuple[float, float], outputs: int
+        self, grid: tuple[int, ...], intensity: keras.layers.Layer, outputs: int
     ) -> keras.Model:
         """The network, untrained.
 
         Args:
             grid: voxels along each tensor axis, two or three of them.
-            window: (low, high) in physical units, scaled to [0, 1] in the graph.
+            intensity: layer from physical values to what the network sees.
             outputs: logits; 1 for a single positive class.
 
         Raises:
@@ -72,7 +71,7 @@ class ResidualNet:
             )
         dimensions = len(grid)
         volume = x = keras.Input((*grid, 1), name="volume")
-        x = Window(*window, name="window")(x)
+        x = intensity(x)
         if self.shrink > 1:
             x = _MEAN[dimensions](self.shrink, name="shrink")(x)
         x = _convolution(x, self.filters[0], 3, "stem")

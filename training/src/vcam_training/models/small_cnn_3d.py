@@ -6,7 +6,6 @@ import keras
 from keras import layers
 
 from vcam_client.errors import ConfigError
-from vcam_training.intensity import Window
 from vcam_training.models.constraints import Mirrored, MirroredHeNormal
 from vcam_training.models.head import check_head, logits
 
@@ -68,13 +67,13 @@ class SmallCnn3d:
             raise ConfigError(f"Expected shrink ≥ 1, received {self.shrink}. Set model.shrink.")
 
     def build(
-        self, grid: tuple[int, ...], window: tuple[float, float], outputs: int
+        self, grid: tuple[int, ...], intensity: keras.layers.Layer, outputs: int
     ) -> keras.Model:
         """The network, untrained.
 
         Args:
             grid: voxels along each tensor axis.
-            window: (low, high) in physical units, scaled to [0, 1] in the graph.
+            intensity: layer from physical values to what the network sees.
             outputs: logits; 1 for a single positive class.
 
         Raises:
@@ -87,7 +86,7 @@ class SmallCnn3d:
                 f"received a grid of {grid}. Set fewer model.pools or a smaller model.shrink."
             )
         volume = x = keras.Input((*grid, 1), name="volume")
-        x = Window(*window, name="window")(x)
+        x = intensity(x)
         if self.shrink > 1:
             x = layers.AveragePooling3D(self.shrink, name="shrink")(x)
         for number, filters in enumerate(self.filters, start=1):
