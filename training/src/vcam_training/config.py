@@ -146,9 +146,9 @@ class Config:
     def to_json_dict(self) -> dict[str, Any]:
         """Plain values, with the kind of the data set and the network."""
         values = asdict(self)
-        for field, kinds in KINDS.items():
-            names = {kind: name for name, kind in kinds.items()}
-            values[field] = {"kind": names[type(getattr(self, field))], **values[field]}
+        for name, kinds in KINDS.items():
+            known = {kind: text for text, kind in kinds.items()}
+            values[name] = {"kind": known[type(getattr(self, name))], **values[name]}
         values["explain_default"] = self.explain_default.name
         return values
 
@@ -161,11 +161,11 @@ class Config:
         """
         values = dict(values)
         try:
-            for field, kinds in KINDS.items():
-                inner = dict(values[field])
-                values[field] = _made(kinds[inner.pop("kind")], inner)
-            for field, kind in PARTS.items():
-                values[field] = _made(kind, values[field])
+            for name, kinds in KINDS.items():
+                inner = dict(values[name])
+                values[name] = _made(kinds[inner.pop("kind")], inner)
+            for name, kind in PARTS.items():
+                values[name] = _made(kind, values[name])
             values["explain_default"] = ExplainDefault[values["explain_default"]]
             return cls(**values)
         except (KeyError, TypeError) as error:
@@ -219,7 +219,7 @@ def override(config: Config, settings: typing.Iterable[str]) -> Config:
 
 def _with(part: Any, key: str, text: str, full_key: str) -> Any:
     head, _, rest = key.partition(".")
-    known = [field.name for field in fields(part)]
+    known = [one.name for one in fields(part)]
     if head not in known:
         raise ConfigError(
             f"There is no setting {full_key!r}. Choose one of {', '.join(known)}; "
