@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vcam_client.errors import ConfigError
-from vcam_client.spec import SliceAggregation
+from vcam_client.spec import Fit, Grid, SliceAggregation
 from vcam_training import train
 from vcam_training.config import Config, load, override
 from vcam_training.data import discs
@@ -156,9 +156,9 @@ def made_by(tmp_path: Path, **settings: object) -> DataSet:
 
 def test_a_hundred_images_are_split_70_15_15_with_half_of_each_class(tmp_path: Path) -> None:
     data = made_by(tmp_path)
-    splits = (data.train, data.validation, data.test)
+    splits = data.splits.values()
     assert [len(split) for split in splits] == [70, 15, 15]
-    assert [split.labels.sum() for split in splits] == [35, 7, 8]
+    assert [np.bincount(split.labels).tolist() for split in splits] == [[35, 35], [8, 7], [7, 8]]
     contents = [{image.tobytes() for image in split.volumes} for split in splits]
     assert len(set.union(*contents)) == 100
     for split in splits:
@@ -166,11 +166,44 @@ def test_a_hundred_images_are_split_70_15_15_with_half_of_each_class(tmp_path: P
     assert not any(tmp_path.iterdir())
 
 
-def test_more_test_images_leave_the_other_splits_alone(tmp_path: Path) -> None:
-    few, many = made_by(tmp_path), made_by(tmp_path, test=200)
+@pytest.mark.parametrize(
+    ("images", "counts"),
+    [
+        (6, (2, 2, 2)),
+        (10, (6, 2, 2)),
+        (20, (14, 3, 3)),
+        (50, (35, 8, 7)),
+        (200, (140, 30, 30)),
+    ],
+)
+def test_any_number_of_images_is_split(
+    tmp_path: Path, images: int, counts: tuple[int, int, int]
+) -> None:
+    data = made_by(tmp_path, images=images)
+    assert tuple(len(split) for split in data.splits.values()) == counts
+    for split in data.splits.values():
+        without, with_disc = np.bincount(split.labels)
+        assert abs(without - with_disc) <= 1
+    assert abs(sum(int(split.labels.sum()) for split in data.splits.values()) - images / 2) < 1
+
+
+def test_fresh_images_are_tested_on_and_change_nothing_else(tmp_path: Path) -> None:
+    few, many = made_by(tmp_path), made_by(tmp_path, fresh=200)
     assert many.train.volumes.tobytes() == few.train.volumes.tobytes()
     assert many.validation.volumes.tobytes() == few.validation.volumes.tobytes()
-    assert np.bincount(many.test.labels).tolist() == [100, 100]
+    assert many.test.volumes[:15].tobytes() == few.test.volumes.tobytes()
+    assert np.bincount(many.test.labels[15:]).tolist() == [100, 100]
+    assert len({image.tobytes() for s in many.splits.values() for image in s.volumes}) == 300
+
+
+@pytest.mark.parametrize("variant", ["sparse", "easy"])
+@pytest.mark.parametrize("size", [128, 131, 300])
+def test_any_size_from_128_on_has_room_for_its_discs(
+    tmp_path: Path, variant: str, size: int
+) -> None:
+    data = DiscsSource(variant=variant, size=size, images=6).load(tmp_path, lambda line: None)
+    assert data.train.volumes.shape == (2, size, size)
+    assert data.contract.grid.shape == (size, size)
 
 
 def test_the_source_hashes_what_it_made(tmp_path: Path) -> None:
@@ -195,7 +228,8 @@ def test_the_grid_and_the_intensities_are_those_of_the_variant() -> None:
     ("settings", "message"),
     [
         ({"variant": "hard"}, "variant out of"),
-        ({"test": 1}, "at least 2 images in each split"),
+        ({"images": 5}, "at least 6 images.*received images=5"),
+        ({"fresh": -1}, "fresh ones of 0 or more.*fresh=-1"),
     ],
 )
 def test_sources_that_can_not_be(settings: dict, message: str) -> None:
@@ -215,10 +249,11 @@ def test_the_looks_values_are_settings() -> None:
 
 
 def test_a_square_is_wanted_for_its_symmetries() -> None:
-    with pytest.raises(ConfigError, match="Expected a cube for augmentation=cube"):
-        override(load("discs", tiny=True), ["augmentation=cube"])
-    with pytest.raises(ConfigError, match="Expected a square for augmentation=square"):
-        override(load("solids", tiny=True), ["augmentation=square"])
+    augmentation = load("discs").augmentation
+    assert augmentation.symmetries
+    augmentation.check(DiscsSource().grid)
+    with pytest.raises(ConfigError, match=r"equal sides for augmentation\.symmetries"):
+        augmentation.check(Grid(shape=(64, 32), axes=(), fit=Fit.STRETCH))
 
 
 def test_a_run_in_two_dimensions(tmp_path: Path) -> None:
@@ -227,6 +262,6 @@ def test_a_run_in_two_dimensions(tmp_path: Path) -> None:
     assert read_config(out) == config
     metrics = json.loads((out / "metrics.json").read_text())
     named = {metric["name"]: metric for metric in metrics["metrics"]}
-    assert named["accuracy"]["count"] == config.data.test
+    assert named["accuracy"]["count"] == config.data.counts[2]
     best = keras.models.load_model(out / "best.keras")
     assert best.input_shape == (None, 64, 64, 1)

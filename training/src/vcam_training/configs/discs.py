@@ -10,7 +10,7 @@ Expected:  100 % of the held-out images, none of those without a disc with evide
            100 % each, Dice 0.95, 0.72, 0.78. One to two minutes on two cores.
 Tiny mode: vcam-train run discs --tiny   (16 images of 64² pixels, seconds; learns nothing)
 
-100 images, 70 of them for training; data.test=215 gives fresh ones to test on. Pixels of a
+100 images, 70 of them for training; data.fresh=200 gives more to test on. Pixels of a
 disc are brighter than noise by 1.2 standard deviations of it: the network shrinks by 4,
 which makes nearly 5 of that. Its cells of 8 pixels can show a disc of radius 30 to 50
 to a Dice of 0.98; what spoils maps is a receptive field that reaches far around it. With
@@ -48,7 +48,7 @@ def tiny() -> Config:
     """Seconds, for tests of the machinery."""
     return replace(
         config(),
-        data=DiscsSource(size=64, radius=20.0, train=8, validation=4, test=4),
+        data=DiscsSource(size=64, radius=20.0, images=16),
         model=ResidualNet(filters=(2, 3)),
         epochs=2,
         batch_size=4,

@@ -11,6 +11,10 @@ from vcam_training.data import discs
 from vcam_training.data.contract import DataContract
 from vcam_training.data.dataset import DataSet, Report, Split, sha256_of
 
+_LEAST_OF_SPLIT = 2
+"""Images: one without and one with a disc."""
+_LEAST_IMAGES = 3 * _LEAST_OF_SPLIT
+
 
 @dataclass(frozen=True, kw_only=True)
 class DiscsSource:
@@ -20,10 +24,13 @@ class DiscsSource:
         variant: "sparse" or "easy", how the images look.
         size, radius, noise, fill: of the images, see `discs.Look`; None for the
             variant's own.
-        train, validation, test: images, half of them with a disc; where a number is
-            odd, the classes take turns to have one more.
-        seed: of the images. Each split has a stream of its own: a larger `test`
-            leaves the other splits as they are.
+        images: in all; 70 % are trained on, the rest is split between validation and
+            test, which have at least 2 each. Half of each split has a disc; where a
+            number is odd, the classes take turns to have one more.
+        fresh: images more to test on, so that held-out figures are exact where there are
+            few images to learn from.
+        seed: of the images. Each split has a stream of its own, and so have the fresh
+            ones: they leave the others as they are.
     """
 
     variant: str = "sparse"
@@ -31,9 +38,8 @@ class DiscsSource:
     radius: float | None = None
     noise: tuple[float, float] | None = None
     fill: float | None = None
-    train: int = 70
-    validation: int = 15
-    test: int = 15
+    images: int = 100
+    fresh: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -42,11 +48,11 @@ class DiscsSource:
                 f"Expected a variant out of {tuple(discs.VARIANTS)}, received {self.variant!r}. "
                 "Set data.variant."
             )
-        if min(self.train, self.validation, self.test) < 2:
+        if self.images < _LEAST_IMAGES or self.fresh < 0:
             raise ConfigError(
-                "Expected at least 2 images in each split, received "
-                f"train={self.train}, validation={self.validation}, test={self.test}. "
-                "Set data.train, data.validation and data.test."
+                f"Expected at least {_LEAST_IMAGES} images, so that each split has both kinds, and "
+                f"fresh ones of 0 or more, received images={self.images} and fresh={self.fresh}. "
+                "Set data.images and data.fresh."
             )
         self.look  # noqa: B018  checks the values
 
@@ -56,6 +62,13 @@ class DiscsSource:
         names = [field.name for field in fields(discs.Look)]
         own = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return replace(discs.VARIANTS[self.variant], **own)
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Images of training, validation and test, without fresh ones."""
+        train = min(round(0.7 * self.images), self.images - 2 * _LEAST_OF_SPLIT)
+        test = (self.images - train) // 2
+        return train, self.images - train - test, test
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -94,24 +107,29 @@ class DiscsSource:
 
     def load(self, folder: Path, report: Report) -> DataSet:
         """Makes the data set; nothing is written to `folder`."""
-        counts = (self.train, self.validation, self.test)
+        counts = (*self.counts, self.fresh)
         report(f"Making {sum(counts)} images of {self.look.size}² pixels")
         streams = np.random.SeedSequence(self.seed).generate_state(len(counts))
-        splits = [
-            _split(count, self.look, int(stream), sum(counts[:at]) % 2)
+        train, validation, test, fresh = (
+            discs.generate(
+                count, self.look, seed=int(stream), first_label=sum(counts[:at]) % len(self.labels)
+            )
             for at, (count, stream) in enumerate(zip(counts, streams, strict=True))
-        ]
-        train, validation, test = splits
+        )
+        splits = [_split(train), _split(validation), _split(test, fresh)]
         return DataSet(
             name=f"discs, {self.variant}",
             contract=self.contract,
-            train=train,
-            validation=validation,
-            test=test,
+            train=splits[0],
+            validation=splits[1],
+            test=splits[2],
             sha256=sha256_of(*splits),
         )
 
 
-def _split(count: int, look: discs.Look, seed: int, first_label: int) -> Split:
-    made = discs.generate(count, look, seed=seed, first_label=first_label)
-    return Split(volumes=made.images, labels=made.labels, masks=made.masks)
+def _split(*parts: discs.Discs) -> Split:
+    return Split(
+        volumes=np.concatenate([part.images for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        masks=np.concatenate([part.masks for part in parts]),
+    )
