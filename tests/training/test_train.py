@@ -9,12 +9,15 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from vcam_client.errors import ConfigError
 from vcam_training import train
-from vcam_training.batches import batches, mirror, shift, steps_per_epoch, symmetry
+from vcam_training.augmentation import Augmentation
 from vcam_training.config import Config, load, override
-from vcam_training.data.dataset import DataSet, Split
+from vcam_training.data.dataset import DataSet
+from vcam_training.history import Row
+from vcam_training.intensity import Window
 from vcam_training.run_folder import RunFolder, read_config, read_finished
 
 pytestmark = pytest.mark.filterwarnings(
@@ -52,6 +55,10 @@ def read_history(run: Path) -> list[dict[str, float]]:
         return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(stream)]
 
 
+def stop_at_evaluation(*arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
 def without_seconds(history: list[dict[str, float]]) -> list[dict[str, float]]:
     return [{k: v for k, v in row.items() if k != "seconds"} for row in history]
 
@@ -64,7 +71,7 @@ def state(run: Path) -> dict[str, int]:
     return {
         str(path.relative_to(run)): path.stat().st_mtime_ns
         for path in sorted(run.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.relative_to(run).parts[0] != "tensorboard"
     }
 
 
@@ -101,7 +108,8 @@ def test_history_has_one_row_for_each_epoch(finished: Path) -> None:
     history = read_history(finished)
     assert [row["epoch"] for row in history] == [1, 2, 3]
     for row in history:
-        assert list(row) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
+        trained, checked = ["loss", "accuracy"], ["val_loss", "val_accuracy", "val_auc"]
+        assert list(row) == ["epoch", *trained, *checked, "learning_rate", "seconds"]
         assert row["loss"] > 0
         assert 0 <= row["accuracy"] <= 1
 
@@ -135,7 +143,7 @@ def test_the_best_network_is_the_one_of_the_lowest_validation_loss(
     lowest = min(row["val_loss"] for row in read_history(finished))
     data = config.data.load(finished.parent, lambda line: None)
     checked = keras.models.load_model(finished / "best.keras").evaluate(
-        data.validation.volumes[..., None], data.validation.labels[:, None], verbose=0
+        data.validation.volumes[..., None], np.eye(2)[data.validation.labels], verbose=0
     )
     assert checked[0] == pytest.approx(lowest, rel=1e-5)
 
@@ -144,14 +152,13 @@ def test_an_earlier_network_is_kept_when_a_later_one_is_worse(
     config: Config, tmp_path: Path
 ) -> None:
     folder = RunFolder(tmp_path, config)
-    model = config.model.build(config.data.grid.shape, (0.0, 1.0), 2)
+    model = config.model.build((15, 15, 15), Window(0.0, 1.0), 2)
     bytes_of_best = []
     rows = []
     for epoch, val_loss in enumerate((0.7, 0.5, 0.6), start=1):
         model.get_layer("logits").bias.assign([epoch, 0])
-        rows.append(
-            train.Row(epoch=epoch, loss=1, accuracy=1, val_loss=val_loss, val_accuracy=1, seconds=1)
-        )
+        values = {"loss": 1.0, "val_loss": val_loss}
+        rows.append(Row(epoch=epoch, values=values, learning_rate=1.0, seconds=1.0))
         folder.write_epoch(model, rows)
         bytes_of_best.append(weights(folder.best))
     assert bytes_of_best[0] != bytes_of_best[1] == bytes_of_best[2]
@@ -161,14 +168,16 @@ def test_an_earlier_network_is_kept_when_a_later_one_is_worse(
 
 def test_the_loss_of_an_epoch_is_the_mean_over_its_volumes(config: Config, tmp_path: Path) -> None:
     """With weights that hardly move, it is the loss of the untrained network."""
-    still = replace(config, augmentation="none", learning_rate=1e-12, epochs=2, batch_size=5)
+    still = replace(
+        config, augmentation=Augmentation(), learning_rate=1e-12, epochs=2, batch_size=5
+    )
     run = quiet(still, tmp_path / "still")
     data = still.data.load(tmp_path, lambda line: None)
     assert len(data.train) % still.batch_size  # the last batch is smaller
     model = keras.models.load_model(run / "best.keras")
     for prefix, split in (("", data.train), ("val_", data.validation)):
         loss, accuracy = model.evaluate(
-            split.volumes[..., None], split.labels[:, None], verbose=0, batch_size=4
+            split.volumes[..., None], np.eye(2)[split.labels], verbose=0, batch_size=4
         )
         for row in read_history(run):
             assert row[f"{prefix}loss"] == pytest.approx(loss, rel=1e-4)
@@ -322,75 +331,24 @@ def test_held_out_volumes_are_never_trained_on(
 
     trained: set[bytes] = set()
     checked: set[bytes] = set()
-    train_on_batch, evaluate = keras.Model.train_on_batch, keras.Model.evaluate
+    fit, predict = keras.Model.fit, keras.Model.predict
 
-    def spy_train(model: keras.Model, x: np.ndarray, *args: object, **kwargs: object) -> object:
-        trained.update(known(x))
-        return train_on_batch(model, x, *args, **kwargs)
+    def spy_fit(model: keras.Model, x: tf.data.Dataset, **kwargs: object) -> object:
+        for volumes, _ in x:
+            trained.update(known(volumes.numpy()))
+        return fit(model, x, **kwargs)
 
-    def spy_evaluate(model: keras.Model, x: np.ndarray, *args: object, **kwargs: object) -> object:
-        checked.update(known(x))
-        return evaluate(model, x, *args, **kwargs)
+    def spy_predict(model: keras.Model, x: tf.data.Dataset, **kwargs: object) -> object:
+        for volumes in x:
+            checked.update(known(volumes.numpy()))
+        return predict(model, x, **kwargs)
 
-    monkeypatch.setattr(keras.Model, "train_on_batch", spy_train)
-    monkeypatch.setattr(keras.Model, "evaluate", spy_evaluate)
-    quiet(replace(config, epochs=2), tmp_path / "run")
+    monkeypatch.setattr(keras.Model, "fit", spy_fit)
+    monkeypatch.setattr(keras.Model, "predict", spy_predict)
+    monkeypatch.setattr(train, "evaluate", stop_at_evaluation)
+    with pytest.raises(KeyboardInterrupt):
+        quiet(replace(config, epochs=2), tmp_path / "run")
     data = config.data.load(tmp_path, lambda line: None)
     assert trained == known(data.train.volumes)
     assert checked == known(data.validation.volumes)
     assert not (trained | checked) & known(data.test.volumes)
-
-
-def test_an_epoch_shows_each_volume_once_in_another_order(config: Config) -> None:
-    plain = replace(config, augmentation="none", batch_size=5)
-    volumes = np.arange(12, dtype=np.float32).reshape(12, 1, 1, 1) * np.ones((1, 2, 2, 2))
-    split = Split(volumes=volumes, labels=np.arange(12, dtype=np.int32), masks=volumes > 0)
-    epochs = []
-    for epoch in (0, 1, 0):
-        made = list(batches(plain, split, epoch))
-        assert [len(labels) for _, labels in made] == [5, 5, 2]
-        for shown, labels in made:
-            assert shown.shape[1:] == (2, 2, 2, 1)
-            assert (shown[:, 0, 0, 0, 0] == labels).all()
-        epochs.append(np.concatenate([labels for _, labels in made]).tolist())
-    assert steps_per_epoch(plain, split) == 3
-    assert sorted(epochs[0]) == list(range(12))
-    assert epochs[0] == epochs[2] != epochs[1]
-
-
-def test_a_cube_has_48_symmetries() -> None:
-    rng = np.random.default_rng(0)
-    volume = np.arange(27, dtype=np.float32).reshape(3, 3, 3)
-    seen = {symmetry(rng, volume).tobytes() for _ in range(1000)}
-    assert len(seen) == 48
-
-
-def test_a_square_has_8_symmetries() -> None:
-    rng = np.random.default_rng(0)
-    image = np.arange(9, dtype=np.float32).reshape(3, 3)
-    seen = {symmetry(rng, image).tobytes() for _ in range(200)}
-    turned = [np.rot90(side, turns) for side in (image, image.T) for turns in range(4)]
-    assert seen == {np.ascontiguousarray(side).tobytes() for side in turned}
-
-
-def test_mirroring_swaps_left_and_right() -> None:
-    rng = np.random.default_rng(0)
-    volume = np.arange(8, dtype=np.float32).reshape(2, 2, 2)
-    seen = {mirror(rng, volume).tobytes() for _ in range(50)}
-    assert seen == {volume.tobytes(), volume[:, :, ::-1].tobytes()}
-
-
-def test_shifting_moves_whole_voxels_and_fills_with_padding() -> None:
-    rng = np.random.default_rng(0)
-    volume = np.full((5, 6, 7), -1000, np.float32)
-    volume[2, 3, 3] = 40
-    places = set()
-    for _ in range(300):
-        moved = shift(rng, volume, 1, -1000.0)
-        assert moved.shape == volume.shape
-        assert sorted(np.unique(moved)) == [-1000, 40]
-        places.add(tuple(np.argwhere(moved == 40)[0] - (2, 3, 3)))
-    assert places == {(a, b, c) for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1)}
-    edge = np.full((2, 2, 2), 5, np.float32)
-    filled = {float(shift(rng, edge, 1, -7.0).min()) for _ in range(50)}
-    assert filled == {-7.0, 5.0}

@@ -27,6 +27,7 @@ from vcam_training.provenance import code_version, library_versions
 from vcam_training.receptive_field import cam_layer
 from vcam_training.run_folder import RunFolder, read_finished
 from vcam_training.task import Task
+from vcam_training.tracking import tracking
 from vcam_training.transfer import freeze_backbone, start_from
 
 DATA_FOLDER = Path("build/data")
@@ -43,6 +44,7 @@ def run(
     *,
     data_folder: Path | str = DATA_FOLDER,
     strategy: str = "default",
+    mlflow: Path | str | None = None,
     report: Report = lambda line: None,
 ) -> Path:
     """Trains and evaluates; goes on where an interrupted run stopped.
@@ -52,6 +54,7 @@ def run(
         out: the run's folder, see `run_folder`. A finished run is left as it is.
         data_folder: where data sets are kept.
         strategy: "mirrored" to train on all GPUs at once.
+        mlflow: folder of an MLflow store that is written as well.
         report: is told, line by line, what happens.
 
     Returns:
@@ -88,28 +91,23 @@ def run(
         f"{_ceiling(data.validation, layer)}"
     )
 
-    training = _Training.of(config, data)
     history = folder.history()
     if history:
         report(f"Resuming after epoch {len(history)} of {config.epochs}")
-    for epoch in range(len(history), config.epochs):
-        if _is_over(config, history):
-            break
-        rate = config.schedule.after(config.learning_rate, waited(history, config.monitor))
-        if rate is not None:
-            model.optimizer.learning_rate = rate
-        row = training.epoch(model, epoch, report)
-        losses = [row.values["loss"], row.values["val_loss"]]
-        if not np.isfinite(losses).all():
-            raise ConfigError(
-                f"Expected finite losses, epoch {row.epoch}'s training loss is {losses[0]} and its "
-                f"validation loss is {losses[1]}. Set a smaller learning_rate than "
-                f"{config.learning_rate:g} and another folder with --out."
-            )
-        history = [*history, row]
-        folder.write_epoch(model, history)
-        left = (config.epochs - epoch - 1) * float(np.median([r.seconds for r in history]))
-        report(f"epoch {row.epoch}/{config.epochs}  {_in_short(row)}, {_clock(left)} left")
+    training = _Training.of(config, data)
+    with tracking(folder.path, config, mlflow) as trackers:
+        while len(history) < config.epochs and not _is_over(config, history):
+            rate = config.schedule.after(config.learning_rate, waited(history, config.monitor))
+            if rate is not None:
+                model.optimizer.learning_rate = rate
+            row = training.epoch(model, len(history), report)
+            _check_finite(row, config)
+            history = [*history, row]
+            for tracker in trackers:
+                tracker.epoch(row, model)
+            folder.write_epoch(model, history)
+            left = (config.epochs - row.epoch) * float(np.median([r.seconds for r in history]))
+            report(f"epoch {row.epoch}/{config.epochs}  {_in_short(row)}, {_clock(left)} left")
     if _is_over(config, history):
         report(f"No better epoch for {config.patience}: stopped after {len(history)}")
     report(f"Keeping the network of epoch {best(history, config.monitor).epoch}")
@@ -237,7 +235,7 @@ class _Training:
         )
         steps = steps_per_epoch(data.train, config.batch_size)
         progress = _Progress(epoch + 1, steps, report)
-        seen = model.fit(batches, epochs=1, verbose=0, callbacks=[progress]).history
+        seen = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[progress]).history
         output = model.predict(plain_batches(data.validation, config.batch_size), verbose=0)
         checked = {"loss": float(model.loss(self.val_targets, output))}
         logits = np.concatenate([-output, output], axis=1) / 2 if _is_one(output, data) else output
@@ -245,6 +243,7 @@ class _Training:
         return Row(
             epoch=epoch + 1,
             values={
+                "loss": float(seen.pop("loss")[0]),
                 **{name: float(values[0]) for name, values in seen.items()},
                 **{f"val_{name}": value for name, value in checked.items()},
             },
@@ -291,6 +290,16 @@ def _is_over(config: Config, history: list[Row]) -> bool:
     if not (config.patience and history) or len(history) >= config.epochs:
         return False
     return waited(history, config.monitor)[-1] >= config.patience
+
+
+def _check_finite(row: Row, config: Config) -> None:
+    losses = [row.values["loss"], row.values["val_loss"]]
+    if not np.isfinite(losses).all():
+        raise ConfigError(
+            f"Expected finite losses, epoch {row.epoch}'s training loss is {losses[0]} and its "
+            f"validation loss is {losses[1]}. Set a smaller learning_rate than "
+            f"{config.learning_rate:g} and another folder with --out."
+        )
 
 
 def _facts(data: DataSet) -> dict[str, object]:

@@ -27,6 +27,12 @@ INTERRUPTED = 130
     default="default",
     help="mirrored: train on all GPUs at once.",
 )
+@click.option(
+    "--mlflow",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Also write to an MLflow store in FOLDER; needs the package mlflow.",
+)
 @click.option("--tiny", is_flag=True, help="Seconds instead of minutes; learns nothing.")
 def run(
     config: str,
@@ -34,6 +40,7 @@ def run(
     data: Path | None,
     settings: Sequence[str],
     strategy: str,
+    mlflow: Path | None,
     tiny: bool,
 ) -> None:
     """Train CONFIG: solids, discs, ct_phantom, ct_phantom_fine, or a Python file.
@@ -52,6 +59,7 @@ def run(
             folder,
             data_folder=data or train.DATA_FOLDER,
             strategy=strategy,
+            mlflow=mlflow,
             report=click.echo,
         )
     except KeyboardInterrupt:
