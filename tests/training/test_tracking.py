@@ -1,0 +1,77 @@
+"""What TensorBoard and MLflow are told is what the history holds."""
+
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from vcam_client.errors import ConfigError
+from vcam_training.config import load
+from vcam_training.history import Row
+from vcam_training.tracking import TENSORBOARD, tracking
+
+CONFIG = load("solids", tiny=True)
+ROWS = [
+    Row(
+        epoch=epoch,
+        values={"loss": 1.5 / epoch, "val_loss": 2.5 / epoch, "val_auc": 0.5 + epoch / 10},
+        learning_rate=0.25**epoch,
+        seconds=3.0,
+    )
+    for epoch in (1, 2)
+]
+MODEL = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorboard")
+
+
+def scalars(folder: Path, name: str) -> list[tuple[int, float]]:
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+    events.Reload()
+    return [
+        (e.step, pytest.approx(float(tf.make_ndarray(e.tensor_proto))))
+        for e in events.Tensors(name)
+    ]
+
+
+def test_tensorboard_holds_each_epoch(tmp_path: Path) -> None:
+    with tracking(tmp_path, CONFIG, None) as trackers:
+        for row in ROWS:
+            for tracker in trackers:
+                tracker.epoch(row, MODEL)
+    board = tmp_path / TENSORBOARD
+    assert scalars(board / "training", "loss") == [(1, 1.5), (2, 0.75)]
+    assert scalars(board / "validation", "loss") == [(1, 2.5), (2, 1.25)]
+    assert scalars(board / "validation", "auc") == [(1, 0.6), (2, 0.7)]
+    assert scalars(board / "training", "learning_rate") == [(1, 0.25), (2, 0.0625)]
+
+
+def test_mlflow_that_is_not_installed_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with (
+        pytest.raises(ConfigError, match="Install mlflow"),
+        tracking(tmp_path, CONFIG, tmp_path / "store"),
+    ):
+        pass
+
+
+@pytest.mark.filterwarnings("ignore")  # of MLflow's own
+def test_mlflow_holds_parameters_and_each_epoch(tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="the optional package mlflow is not installed")
+    run = tmp_path / "my-run"
+    with tracking(run, CONFIG, tmp_path / "store") as trackers:
+        for row in ROWS:
+            for tracker in trackers:
+                tracker.epoch(row, MODEL)
+    (found,) = mlflow.search_runs(experiment_names=[CONFIG.name], output_format="list")
+    assert found.info.status == "FINISHED"
+    assert found.data.tags["mlflow.runName"] == "my-run"
+    assert found.data.params["data.seed"] == "0"
+    assert found.data.params["optimizer.name"] == "adam"
+    history = mlflow.MlflowClient().get_metric_history(found.info.run_id, "val_loss")
+    assert [(m.step, m.value) for m in history] == [(1, 2.5), (2, 1.25)]
