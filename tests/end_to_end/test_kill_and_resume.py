@@ -27,7 +27,7 @@ def config():
     solids = load("solids", tiny=True)
     return replace(
         solids,
-        data=replace(solids.data, size=46, train=62, validation=2, test=2),
+        data=replace(solids.data, size=46, train=68, validation=8, test=8),
         model=KerasCt(filters=(2, 2, 2, 2), dense=8, dropout=0.5, target_layer="conv2"),
         augmentation=Augmentation(symmetries=True, shift=1),
         optimizer=Optimizer(name="sgd"),
