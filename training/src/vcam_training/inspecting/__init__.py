@@ -1,0 +1,1 @@
+"""Looks into a network: its features, filters and maps on single volumes; see docs/inspect.md."""

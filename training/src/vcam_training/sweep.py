@@ -1,0 +1,215 @@
+"""Trains a config with several values of some settings and several seeds.
+
+    KEY=VALUE,KEY=VALUE/seed=SEED/   a run each, see `run_folder`
+    sweep.csv, sweep.json            the held-out figures of all runs, after each of them
+    sweep.png                        the figures asked for, drawn
+
+The same sweep into the same folder goes on: finished runs are kept, an interrupted one
+resumes, and values and seeds can be added.
+"""
+
+import itertools
+import re
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from vcam_client.errors import ConfigError
+from vcam_client.spec import Metric
+from vcam_training import train
+from vcam_training.config import Config, override
+from vcam_training.evaluate import Evaluation
+from vcam_training.run_folder import read_finished
+
+SEED_KEYS = ("seed", "data.seed")
+"""Settings that a sweep's seeds set, the second where the data have one."""
+_SEEDS = re.compile(r"(\d+)(?:-(\d+))?")
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """A setting and the values that it takes.
+
+    Attributes:
+        key: as `--set` has it, such as "data.images".
+        values: as `--set` has them; each once.
+    """
+
+    key: str
+    values: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.values or len(set(self.values)) != len(self.values):
+            raise ConfigError(
+                f"Expected values of {self.key}, each once, received {list(self.values)}."
+            )
+        if self.key in SEED_KEYS:
+            raise ConfigError(f"Expected seeds in --seeds, received {self.key} as a setting.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One run of a sweep.
+
+    Attributes:
+        values: of the axes' settings, by key; numbers as such, else text.
+        seed: of the run and, where they have one, of the data.
+        config: of the run.
+        folder: of the run, below the sweep's.
+    """
+
+    values: Mapping[str, Any]
+    seed: int
+    config: Config
+    folder: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """A trial and its held-out figures."""
+
+    trial: Trial
+    metrics: tuple[Metric, ...]
+
+    def metric(self, name: str) -> Metric | None:
+        """The figure of that name; None where this run has none."""
+        return next((metric for metric in self.metrics if metric.name == name), None)
+
+
+def axes_of(config: Config, texts: Sequence[str]) -> tuple[Axis, ...]:
+    """The axes that some texts describe.
+
+    Args:
+        config: has the settings.
+        texts: "KEY=VALUE,VALUE,…". A value of a setting that is a list itself keeps its
+            commas: then each text has one value, and a key may come more than once.
+
+    Raises:
+        ConfigError: no such setting, or no values.
+    """
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        key, equals, values = (part.strip() for part in text.partition("="))
+        if not equals or not values:
+            raise ConfigError(f"Expected --over key=value,value, received {text!r}.")
+        parts = [values] if _is_list(config, key) else values.split(",")
+        found.setdefault(key, []).extend(part.strip() for part in parts)
+    return tuple(Axis(key=key, values=tuple(values)) for key, values in found.items())
+
+
+def seeds_of(text: str) -> tuple[int, ...]:
+    """Seeds from "0-4", "0,3,7" or both.
+
+    Raises:
+        ConfigError: it is neither, or a seed comes twice.
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        match = _SEEDS.fullmatch(part.strip())
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        found.extend(range(first, last + 1))
+        if first > last:
+            raise ConfigError(f"Expected seeds such as 0-4 or 0,3,7, received {text!r}.")
+    if len(set(found)) != len(found):
+        raise ConfigError(f"Expected each seed once, received {text!r}.")
+    return tuple(found)
+
+
+def trials(config: Config, axes: Sequence[Axis], seeds: Sequence[int]) -> tuple[Trial, ...]:
+    """Every combination of values with every seed, seeds fastest.
+
+    Raises:
+        ConfigError: no such setting, or a value that does not fit.
+    """
+    return tuple(_trials(config, axes, seeds))
+
+
+def sweep(
+    config: Config,
+    axes: Sequence[Axis],
+    seeds: Sequence[int],
+    out: Path | str,
+    *,
+    data_folder: Path | str = train.DATA_FOLDER,
+    done: Callable[[Sequence[Done]], None] = lambda runs: None,
+    report: Report = lambda line: None,
+) -> tuple[Done, ...]:
+    """Trains every combination, or takes the figures of those that are finished.
+
+    Args:
+        config: with whatever is the same in all runs.
+        axes: what differs; without any, only seeds do.
+        seeds: one run each for every combination.
+        out: folder of the runs.
+        data_folder: where data sets are kept.
+        done: is given the runs that are finished, after each.
+        report: is told, line by line, what happens.
+
+    Raises:
+        ConfigError: a setting, the data or a folder can't be used; nothing is trained
+            unless all settings fit.
+    """
+    planned = trials(config, axes, seeds)
+    finished: list[Done] = []
+    for number, trial in enumerate(planned, start=1):
+        report(f"{trial.folder}  (run {number} of {len(planned)})")
+        folder = train.run(
+            trial.config,
+            Path(out) / trial.folder,
+            data_folder=data_folder,
+            report=lambda line: report(f"  {line}"),
+        )
+        keras.backend.clear_session()
+        figures = Evaluation.from_json_dict(read_finished(folder, "metrics.json"))
+        finished.append(Done(trial=trial, metrics=figures.metrics))
+        done(finished)
+    return tuple(finished)
+
+
+def _trials(config: Config, axes: Sequence[Axis], seeds: Sequence[int]) -> Iterator[Trial]:
+    for chosen in itertools.product(*(axis.values for axis in axes)):
+        settings = [f"{axis.key}={value}" for axis, value in zip(axes, chosen, strict=True)]
+        changed = override(config, settings)
+        seeded = SEED_KEYS if hasattr(changed.data, "seed") else SEED_KEYS[:1]
+        values = {
+            axis.key: _plain(_value(changed, axis.key), text)
+            for axis, text in zip(axes, chosen, strict=True)
+        }
+        place = ",".join(settings).replace("/", "_") or config.name
+        for seed in seeds:
+            yield Trial(
+                values=values,
+                seed=seed,
+                config=override(changed, [f"{key}={seed}" for key in seeded]),
+                folder=f"{place}/seed={seed}",
+            )
+
+
+def _value(config: Config, key: str) -> Any:
+    part: Any = config
+    for name in key.split("."):
+        part = getattr(part, name)
+    return part
+
+
+def _plain(value: Any, text: str) -> Any:
+    """Numbers and words as they are, anything else as it was written."""
+    return value if isinstance(value, int | float | str) else text
+
+
+def _is_list(config: Config, key: str) -> bool:
+    """Whether a setting is a list; not of one that there isn't, which `override` refuses."""
+    *path, last = key.split(".")
+    part: Any = config
+    for name in path:
+        part = getattr(part, name, None)
+    hint = typing.get_type_hints(type(part)).get(last)
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    return any(typing.get_origin(kind) is tuple for kind in kinds)
