@@ -74,7 +74,7 @@ class MlFlow:
             import mlflow
         except ImportError as error:
             raise ConfigError(
-                "Expected the package mlflow for --mlflow, found none. Install mlflow-skinny, or "
+                "Expected the package mlflow for --mlflow, found none. Install mlflow, or "
                 "leave --mlflow out: history.csv and TensorBoard's events are always written."
             ) from error
         folder = Path(place).absolute()
