@@ -1,5 +1,6 @@
 """Which code and libraries a model was made with."""
 
+import os
 import platform
 import subprocess
 from importlib.metadata import version
@@ -11,6 +12,17 @@ LIBRARIES = ("keras", "numpy", "tensorflow", "vcam-client", "vcam-serving", "vca
 def library_versions() -> dict[str, str]:
     """{name: version} of Python and of what decides about a model."""
     return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+
+
+def machine() -> str:
+    """What training runs on, in words, such as "2 cores of x86_64, CPU"."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    names = [tf.config.experimental.get_device_details(gpu).get("device_name") for gpu in gpus]
+    device = ", ".join(name or "GPU" for name in names) or "no GPU"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} cores ({platform.machine()}), {device}"
 
 
 def code_version() -> str:

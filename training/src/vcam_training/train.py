@@ -23,7 +23,7 @@ from vcam_training.history import Row, best, waited
 from vcam_training.intensity import intensity_layer
 from vcam_training.perfect_map import perfect_map_dice
 from vcam_training.pipeline import plain_batches, steps_per_epoch, training_batches
-from vcam_training.provenance import code_version, library_versions
+from vcam_training.provenance import code_version, library_versions, machine
 from vcam_training.receptive_field import cam_layer
 from vcam_training.run_folder import RunFolder, read_finished
 from vcam_training.task import Task
@@ -84,7 +84,9 @@ def run(
             model = _build(config, data, steps, report)
     layer = cam_layer(model, config.model.target_layer)
     folder.begin(_facts(data))
-    folder.write_json("versions.json", {"code": code_version(), **library_versions()})
+    folder.write_json(
+        "versions.json", {"code": code_version(), "machine": machine(), **library_versions()}
+    )
     report(f"{model.name}: {model.count_params():,} parameters")
     report(
         f"Map on {layer.name}: {'×'.join(map(str, layer.cells))} cells; "

@@ -7,6 +7,7 @@ import click
 from vcam_client.errors import VcamError
 from vcam_training._cli.export import export
 from vcam_training._cli.layers import layers
+from vcam_training._cli.page import page
 from vcam_training._cli.run import run
 from vcam_training._cli.sweep import sweep
 from vcam_training._cli.trust import trust
@@ -17,7 +18,7 @@ def cli() -> None:
     """Trains vcam models and exports them as SavedModels that serve their own maps."""
 
 
-for command in (run, sweep, export, layers, trust):
+for command in (run, sweep, export, layers, trust, page):
     cli.add_command(command)
 
 

@@ -1,0 +1,26 @@
+"""`vcam-train page`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from vcam_training._cli.quietly import quietly
+
+
+@click.command()
+@click.argument("runs", metavar="RUN…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("experiments.md"),
+    show_default=True,
+    help="Markdown file; its pictures go into a folder beside it.",
+)
+def page(runs: Sequence[Path], out: Path) -> None:
+    """Write a page with a row for each finished RUN: command, time, result, picture."""
+    quietly()
+    from vcam_training.experiments_page import write_page
+
+    write_page(runs, out)
+    click.echo(f"Written: {out}")

@@ -1,0 +1,180 @@
+"""A page with one row for each finished run, made from the runs' folders alone."""
+
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vcam_client.errors import ConfigError
+from vcam_client.spec import Metric
+from vcam_training import config as configs
+from vcam_training.config import Config
+from vcam_training.history import read_history
+from vcam_training.run_folder import read_config, read_contract, read_finished
+from vcam_training.task import Task
+
+PICTURES = ("examples.png", "scatter.png", "curves.png")
+"""What may stand for a run, the first that is there."""
+HEADLINES = {
+    Task.CLASSES: ("accuracy", "AUC"),
+    Task.FINDINGS: ("mean AUC",),
+    Task.REGRESSION: ("MSE", "R²"),
+}
+"""Beginnings of the names of the figures that a row shows."""
+_MANY_FIGURES = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A finished run, as the page shows it.
+
+    Attributes:
+        run: its folder.
+        name: of its config.
+        description: of its config.
+        command: that repeats it.
+        seconds: of its epochs.
+        epochs: that were trained.
+        machine: what it ran on.
+        figures: the headline figures.
+        picture: a PNG file of the run; None if it has none.
+    """
+
+    run: Path
+    name: str
+    description: str
+    command: str
+    seconds: float
+    epochs: int
+    machine: str
+    figures: tuple[Metric, ...]
+    picture: Path | None
+
+
+def read_experiment(run: Path | str) -> Experiment:
+    """What a run's folder says.
+
+    Raises:
+        ConfigError: it is no finished run.
+    """
+    run = Path(run)
+    config, task = read_config(run), read_contract(run).task
+    figures = read_finished(run, "metrics.json")
+    versions = read_finished(run, "versions.json")
+    history = read_history(run / "history.csv")
+    metrics = [Metric(**metric) for metric in figures["metrics"]]
+    shown = [m for m in metrics if m.name.startswith(HEADLINES[task])][:_MANY_FIGURES]
+    return Experiment(
+        run=run,
+        name=config.name,
+        description=config.description,
+        command=command(config),
+        seconds=sum(row.seconds for row in history),
+        epochs=len(history),
+        machine=versions.get("machine", ""),
+        figures=tuple(shown),
+        picture=next((run / name for name in PICTURES if (run / name).exists()), None),
+    )
+
+
+def command(config: Config) -> str:
+    """The command that trains a config: its name, and what differs from the named one."""
+    if config.name not in configs.names():
+        return f"vcam-train run {config.name}.py"
+    known, wanted = (_flat(one.to_json_dict()) for one in (configs.load(config.name), config))
+    changed = [f"--set {k}={_text(wanted[k])}" for k in wanted if known.get(k) != wanted[k]]
+    # The kind of a part comes before the values that only this kind has.
+    ordered = sorted(changed, key=lambda text: ".kind=" not in text)
+    return " ".join(["vcam-train run", config.name, *(t.replace(".kind=", "=") for t in ordered)])
+
+
+def write_page(runs: Iterable[Path | str], page: Path | str) -> None:
+    """Writes the page, and its pictures into a folder beside it that has its name.
+
+    Args:
+        runs: folders of finished runs, in their order on the page.
+        page: a Markdown file.
+
+    Raises:
+        ConfigError: a run is not finished, two are of the same command, or the page can't
+            be written.
+    """
+    page = Path(page)
+    experiments = [read_experiment(run) for run in runs]
+    commands = [one.command for one in experiments]
+    twice = {one for one in commands if commands.count(one) > 1}
+    if twice:
+        raise ConfigError(
+            f"Expected runs of different commands, received several of {', '.join(sorted(twice))}. "
+            "Name each experiment once."
+        )
+    folder = page.with_suffix("")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        pictures = []
+        for number, one in enumerate(experiments, start=1):
+            place = None
+            if one.picture is not None:
+                place = folder / f"{number:02d}-{one.name}.png"
+                shutil.copyfile(one.picture, place)
+            pictures.append(place and place.relative_to(page.parent))
+        page.write_text(page_text(experiments, pictures), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"Can't write to '{page}' ({error}). Name another file.") from error
+
+
+def page_text(experiments: Sequence[Experiment], pictures: Sequence[Path | None]) -> str:
+    """The page, Markdown."""
+    machines = sorted({one.machine for one in experiments if one.machine})
+    head = (
+        "# Experiments, as they were measured\n\n"
+        "Made by `vcam-train page` from the folders of these runs; nothing is typed by hand. Figures "
+        "are of held-out data with 95 % intervals; the time is that of the epochs"
+        + (f", on {'; '.join(machines)}" if machines else "")
+        + ".\n"
+    )
+    rows = [
+        "| experiment | command | time | result | picture |",
+        "|---|---|---|---|---|",
+        *(_row(one, picture) for one, picture in zip(experiments, pictures, strict=True)),
+    ]
+    return head + "\n" + "\n".join(rows) + "\n"
+
+
+def _row(one: Experiment, picture: Path | None) -> str:
+    seen = f'<img src="{picture.as_posix()}" width="280" alt="{one.name}">' if picture else ""
+    minutes, seconds = divmod(round(one.seconds), 60)
+    time = f"{minutes} min {seconds} s, {one.epochs} epochs"
+    figures = "<br>".join(_figure(metric) for metric in one.figures)
+    cells = [f"**{one.name}**: {one.description}", f"`{one.command}`", time, figures, seen]
+    return f"| {' | '.join(cells)} |"
+
+
+def _figure(metric: Metric) -> str:
+    text = f"{metric.name} {_number(metric.value)}"
+    if metric.lower is not None and metric.upper is not None:
+        text += f" ({_number(metric.lower)} to {_number(metric.upper)})"
+    if metric.chance is not None:
+        text += f", by chance {_number(metric.chance)}"
+    return f"{text}, {metric.split} n = {metric.count}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if abs(value) >= 0.001 or value == 0 else f"{value:.2e}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return ",".join(_text(one) for one in value)
+    return str(value)
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else None
+        found |= inner if inner is not None else {prefix + name: value}
+    return found
