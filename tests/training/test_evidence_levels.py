@@ -8,9 +8,10 @@ from keras import layers
 from vcam_client.spec import CamLayer
 from vcam_training.cam_methods import METHODS
 from vcam_training.data.dataset import Split
-from vcam_training.evidence_levels import EvidenceLevels, evidence_levels, measure, roles
+from vcam_training.evidence_levels import EvidenceLevels, evidence_levels, measure
 from vcam_training.localisation import best_threshold, heatmap_on_grid
 from vcam_training.maps import explained
+from vcam_training.roles import roles
 from vcam_training.target_layer import explain, target_layer
 
 GRID = (8, 6)

@@ -10,6 +10,7 @@ import pytest
 
 from vcam_client.errors import ConfigError
 from vcam_client.spec import Explanation
+from vcam_training.data.contract import DataContract
 from vcam_training.data.dataset import Split
 from vcam_training.evaluate import evaluate
 from vcam_training.trust import measure, write
@@ -61,7 +62,12 @@ def test_each_figure_has_its_interval_and_is_named_once(report) -> None:
 def test_the_figures_of_a_run_are_the_same(report, trained, spec_of, squares) -> None:
     """Training measures pointing, Dice and energy for itself."""
     layer = spec_of(trained).default_layer
-    run = evaluate(trained, layer, squares(60, 3), squares(60, 4))
+    contract = DataContract(
+        labels=("nothing", "object"),
+        grid=spec_of(trained).grid,
+        intensity=spec_of(trained).intensity,
+    )
+    run = evaluate(trained, layer, contract, squares(60, 3), squares(60, 4)).evaluation
     known = {metric.name: metric for metric in run.metrics}
     same = {
         NEAR: NEAR,

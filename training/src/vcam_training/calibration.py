@@ -29,19 +29,31 @@ _SMALLEST_GAIN = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibration:
-    """What validation says about a classifier's scores, and the test split about that.
+class Fitted:
+    """What validation says about a classifier's scores.
 
     Attributes:
         temperature: divides the logits before the activation.
         decision_threshold: of two exclusive classes, the second class's calibrated
             score from which on it is decided for; None for more classes, and for
             findings, where a single number could not be right for all of them.
-        before, after: reliability on the test split without and with the temperature.
+        finding_thresholds: the same for each finding; None for one that validation
+            can't set. Empty for exclusive classes.
     """
 
     temperature: float
     decision_threshold: float | None
+    finding_thresholds: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration(Fitted):
+    """The same, and what the test split says about it.
+
+    Attributes:
+        before, after: reliability on the test split without and with the temperature.
+    """
+
     before: Reliability
     after: Reliability
 
@@ -53,7 +65,13 @@ class Calibration:
     def from_json_dict(cls, values: dict[str, Any]) -> "Calibration":
         """The calibration that `to_json_dict` wrote."""
         read = {name: Reliability.from_json_dict(values[name]) for name in ("before", "after")}
-        return cls(**{**values, **read})
+        return cls(
+            **{
+                **values,
+                **read,
+                "finding_thresholds": tuple(values.get("finding_thresholds", ())),
+            }
+        )
 
 
 def calibrate(
@@ -68,18 +86,63 @@ def calibrate(
         validation_logits, test_logits: [n, K], two for a model with one logit.
         validation_labels, test_labels: int [n], or bool [n, K] for findings.
     """
-    temperature = fit_temperature(validation_logits, validation_labels)
+    return check(fit(validation_logits, validation_labels), test_logits, test_labels)
+
+
+def fit(logits: NDArray, labels: NDArray) -> Fitted:
+    """What a validation split sets.
+
+    Args:
+        logits: [n, K], two for a model with one logit.
+        labels: int [n], or bool [n, K] for findings.
+    """
+    temperature = fit_temperature(logits, labels)
+    if labels.ndim == 2:
+        scores = scores_of(logits, temperature, exclusive=False)
+        of_each = tuple(map(decision_threshold, scores.T, labels.T))
+        return Fitted(temperature=temperature, decision_threshold=None, finding_thresholds=of_each)
     decision = None
-    if validation_labels.ndim == 1 and validation_logits.shape[1] == 2:
-        scores = scores_of(validation_logits, temperature)
-        decision = decision_threshold(scores[:, 1], validation_labels == 1)
+    if logits.shape[1] == 2:
+        decision = decision_threshold(scores_of(logits, temperature)[:, 1], labels == 1)
+    return Fitted(temperature=temperature, decision_threshold=decision)
+
+
+def check(fitted: Fitted, logits: NDArray, labels: NDArray) -> Calibration:
+    """What held-out volumes say about it; arguments as for `fit`."""
     before, after = (
-        reliability(scores_of(test_logits, t, exclusive=test_labels.ndim == 1), test_labels)
-        for t in (1.0, temperature)
+        reliability(scores_of(logits, t, exclusive=labels.ndim == 1), labels)
+        for t in (1.0, fitted.temperature)
     )
     return Calibration(
-        temperature=temperature, decision_threshold=decision, before=before, after=after
+        temperature=fitted.temperature,
+        decision_threshold=fitted.decision_threshold,
+        finding_thresholds=fitted.finding_thresholds,
+        before=before,
+        after=after,
     )
+
+
+def is_found(
+    logits: NDArray, class_index: NDArray[np.int32], fitted: Fitted, *, exclusive: bool
+) -> NDArray[np.bool_]:
+    """bool [n]: whether the model says what each volume is asked for.
+
+    An exclusive class must have the highest score. A finding's score must reach its
+    threshold; without one it is not found.
+
+    Args:
+        logits: [n, K].
+        class_index: int [n], of a class or finding.
+        fitted: on validation.
+        exclusive: whether classes are.
+    """
+    if exclusive:
+        found: NDArray[np.bool_] = logits.argmax(axis=1) == class_index
+        return found
+    limits = np.array([np.inf if t is None else t for t in fitted.finding_thresholds])
+    scores = scores_of(logits, fitted.temperature, exclusive=False)
+    rows = np.arange(len(scores))
+    return scores[rows, class_index] >= limits[class_index]
 
 
 def scores_of(

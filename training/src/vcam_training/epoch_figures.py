@@ -31,7 +31,7 @@ def epoch_figures(task: Task, logits: NDArray, labels: NDArray) -> dict[str, flo
         # The difference ranks as scores do.
         area = mean_auc((logits[:, 1] - logits[:, 0])[:, None], (labels == 1)[:, None])
     else:
-        area = mean_auc(_against_others(logits), np.eye(logits.shape[1], dtype=bool)[labels])
+        area = mean_auc(against_others(logits), np.eye(logits.shape[1], dtype=bool)[labels])
     return {"accuracy": accuracy, "auc": area}
 
 
@@ -50,8 +50,11 @@ def mean_auc(scores: NDArray, labels: NDArray[np.bool_]) -> float:
     return float(np.mean(areas)) if areas else 0.5
 
 
-def _against_others(logits: NDArray) -> NDArray[np.float64]:
-    """float64 [n, K]: log odds of each class against the others together."""
+def against_others(logits: NDArray) -> NDArray[np.float64]:
+    """float64 [n, K]: log odds of each class against the others together.
+
+    They rank as softmax scores do, and never saturate.
+    """
     shifted = np.asarray(logits, np.float64)
     shifted = shifted - shifted.max(axis=1, keepdims=True)
     powers = np.exp(shifted)

@@ -12,12 +12,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vcam_client.spec import CamLayer
+from vcam_training.calibration import Fitted, fit
 from vcam_training.cam_methods import METHODS
 from vcam_training.cuts import best_cuts
 from vcam_training.data.dataset import Split
 from vcam_training.intervals import auc
-from vcam_training.localisation import ThresholdSearch, heatmap_on_grid
+from vcam_training.localisation import (
+    THRESHOLDS,
+    ThresholdSearch,
+    dice_by_threshold,
+    heatmap_on_grid,
+)
 from vcam_training.maps import explained
+from vcam_training.roles import roles, task_of
+from vcam_training.task import Task
 
 LEAST_SEPARATION = 0.6
 """Area under the ROC curve below which no evidence minimum is set: half is chance."""
@@ -54,56 +62,18 @@ class EvidenceLevels:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Roles:
-    """What each volume of a split is explained for.
+class Measured:
+    """What a validation split says.
 
     Attributes:
-        class_index: int32 [n, 2], its own class and another one that it shows nothing
-            of; the other is −1 where there is none.
-        can_be_positive: bool [n], whether it shows something of its own class. It is a
-            positive if its own class is also predicted.
-        has_mask: bool [n], whether its mask marks something.
+        logits: float32 [n, K].
+        fitted: temperature and where to decide; None of a regression.
+        levels: of each method.
     """
-
-    class_index: NDArray[np.int32]
-    can_be_positive: NDArray[np.bool_]
-    has_mask: NDArray[np.bool_]
-
-    @property
-    def is_negative(self) -> NDArray[np.bool_]:
-        """Bool [n]: explained for the other class, the volume shows nothing of it."""
-        return self.class_index[:, 1] >= 0
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Measured:
-    """A split's logits, float32 [n, K], and the levels of each method."""
 
     logits: NDArray[np.float32]
+    fitted: Fitted | None
     levels: Mapping[str, EvidenceLevels]
-
-
-def roles(split: Split, classes: int) -> Roles:
-    """What each volume is explained for.
-
-    Classes with objects are those with a mask that marks something. Where a split has
-    no masks at all, it is the second of two classes, and each of several. The other
-    class of a volume is the next one with objects.
-
-    Args:
-        split: volumes with one label each.
-        classes: how many the model tells apart.
-    """
-    has_mask = np.array([bool(mask.any()) for mask in split.masks], bool)
-    if has_mask.any():
-        shown = np.unique(split.labels[has_mask])
-        can_be_positive = has_mask
-    else:
-        shown = np.array([1]) if classes == 2 else np.arange(classes)
-        can_be_positive = np.isin(split.labels, shown)
-    others = np.array([_next_of(shown, int(label)) for label in split.labels], np.int32)
-    class_index = np.stack([split.labels.astype(np.int32), others], axis=1)
-    return Roles(class_index=class_index, can_be_positive=can_be_positive, has_mask=has_mask)
 
 
 def evidence_levels(
@@ -146,6 +116,9 @@ def measure(
 ) -> Measured:
     """Explains a split and finds the levels of each method on a layer.
 
+    Of a regression, whose maps of small values are as good as those of large ones, only
+    the threshold is.
+
     Args:
         model: a training model.
         layer: as `target_layer(model, name).place`.
@@ -155,36 +128,61 @@ def measure(
     Raises:
         ConfigError: no such layer or method.
     """
-    given = roles(split, classes_of(model))
-    logits = np.empty((len(split), classes_of(model)), np.float32)
+    task = task_of(split)
+    outputs = outputs_of(model, task)
+    given = roles(split, outputs)
+    logits = np.empty((len(split), outputs), np.float32)
     largest = {name: np.empty((len(split), 2)) for name in methods}
-    searches = {name: ThresholdSearch() for name in methods}
-    for one in explained(model, layer.name, split.volumes, given.class_index, methods=methods):
+    dice = {name: np.empty((len(split), THRESHOLDS.size)) for name in methods}
+    for one in explained(
+        model,
+        layer.name,
+        split.volumes,
+        given.class_index,
+        methods=methods,
+        exclusive=task is Task.CLASSES,
+    ):
         at = one.index
         logits[at] = one.logits
-        is_positive = given.can_be_positive[at] and one.logits.argmax() == split.labels[at]
+        mask = given.mask(split, at)
         for name, cams in one.cams.items():
             largest[name][at] = cams.reshape(2, -1).max(axis=1)
-            if is_positive and given.has_mask[at]:
-                shown = heatmap_on_grid(cams[0], split.masks.shape[1:], layer)
-                searches[name].add(shown, split.masks[at])
-    is_positive = given.can_be_positive & (logits.argmax(axis=1) == split.labels)
+            if given.has_mask[at]:
+                shown = heatmap_on_grid(cams[0], mask.shape, layer)
+                dice[name][at] = dice_by_threshold(shown, mask)
+    fitted = None if task is Task.REGRESSION else fit(logits, split.labels)
+    is_positive = given.can_be_positive & given.is_found(logits, fitted, task)
     return Measured(
         logits=logits,
+        fitted=fitted,
         levels={
-            name: evidence_levels(
+            name: _levels(
+                task,
                 largest[name][is_positive, 0],
                 largest[name][given.is_negative, 1],
-                searches[name].best,
+                dice[name][is_positive & given.has_mask],
             )
             for name in methods
         },
     )
 
 
-def classes_of(model: keras.Model) -> int:
-    """How many classes a training model tells apart; two with one logit."""
-    return max(2, int(model.output_shape[-1]))
+def outputs_of(model: keras.Model, task: Task) -> int:
+    """Scores of a training model; one logit of exclusive classes stands for two."""
+    logits = int(model.output_shape[-1])
+    return max(2, logits) if task is Task.CLASSES else logits
+
+
+def _levels(
+    task: Task, positives: NDArray, negatives: NDArray, dice: NDArray[np.float64]
+) -> EvidenceLevels:
+    search = ThresholdSearch()
+    for one in dice:
+        search.add_dice(one)
+    if task is Task.REGRESSION:
+        threshold, reached = search.best or (None, None)
+        return EvidenceLevels(threshold=threshold, threshold_dice=reached, positives=len(positives))
+    return evidence_levels(positives, negatives, search.best)
 
 
 def _minimum(positives: NDArray[np.float64], negatives: NDArray[np.float64]) -> float | None:
@@ -194,12 +192,3 @@ def _minimum(positives: NDArray[np.float64], negatives: NDArray[np.float64]) -> 
     below, above = cuts[len(cuts) // 2]
     between = np.sqrt(below) * np.sqrt(above) if below > 0 else (below + above) / 2
     return max(0.0, float(min(between, np.quantile(positives, POSITIVES_GIVEN_UP))))
-
-
-def _next_of(shown: NDArray[np.int_], label: int) -> int:
-    """The next class with objects, cyclically; −1 if there is none but the label's own."""
-    others = shown[shown != label]
-    if not others.size:
-        return -1
-    later = others[others > label]
-    return int(later[0] if later.size else others[0])

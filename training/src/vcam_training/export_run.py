@@ -23,8 +23,8 @@ from vcam_training.evidence_levels import EvidenceLevels
 from vcam_training.explanations import explanations
 from vcam_training.export import export
 from vcam_training.intensity import transform_text
+from vcam_training.map_metrics import MAP_METRICS
 from vcam_training.run_folder import read_config, read_contract, read_finished
-from vcam_training.score_metrics import SCORE_METRICS
 from vcam_training.target_layer import target_layer
 
 LICENCE = "Apache-2.0"
@@ -136,7 +136,7 @@ def model_spec(
         ),
         cam_layers=tuple(_with_reference(place, method, explained) for place in places),
         provenance=_provenance(run, config, figures),
-        metrics=tuple(m for m in evaluation.metrics if as_measured or m.name in SCORE_METRICS),
+        metrics=tuple(m for m in evaluation.metrics if as_measured or m.name not in MAP_METRICS),
         explanations=tuple(explained),
     )
 

@@ -4,7 +4,8 @@ Proportions have Wilson's interval; means and areas a percentile bootstrap, seed
 that the same values give the same interval.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +19,10 @@ RESAMPLES = 2000
 _BOUNDS = (2.5, 97.5)
 _VALUES_AT_ONCE = 1_000_000
 """Resampled values in memory at one time."""
+_CHANCE = 0.5
+"""Area of scores without skill."""
+_SAME = 1e-12
+"""Share of a variance below which values of a resample are all alike."""
 
 
 def wilson_interval(successes: int, count: int) -> tuple[float, float]:
@@ -79,6 +84,46 @@ def auc_interval(
     return percentile_interval(np.array(areas))
 
 
+def mean_auc_interval(
+    scores: NDArray, labels: NDArray[np.bool_], *, seed: int = 0
+) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the mean area of several columns.
+
+    Whole rows are resampled: what one volume shows hangs together. A column that has one
+    kind of label only in a resample is left out of its mean.
+
+    Args:
+        scores: [n, K], finite.
+        labels: bool [n, K], both kinds in each column.
+        seed: of the resampling.
+    """
+    columns = [_Sorted.of(*pair) for pair in zip(scores.T, labels.T, strict=True)]
+    areas = []
+    for counts in _resampled_counts(len(scores), seed):
+        each = [area for column in columns if (area := column.area(counts)) is not None]
+        areas.append(np.mean(each) if each else _CHANCE)
+    return percentile_interval(np.array(areas))
+
+
+def r2_interval(errors: ArrayLike, truths: ArrayLike, *, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of R², the share of variance that is explained.
+
+    Args:
+        errors: [n], answer less truth.
+        truths: [n], not all alike. Resamples where they are count as 0.
+        seed: of the resampling.
+    """
+    squares = np.asarray(errors, np.float64) ** 2
+    truth = np.asarray(truths, np.float64)
+    about = truth - truth.mean()
+    found = []
+    for counts in _resampled_counts(len(about), seed):
+        spread = counts @ about**2 - (counts @ about) ** 2 / len(about)
+        is_known = spread > _SAME * (about**2).sum()
+        found.append(1 - counts @ squares / spread if is_known else 0.0)
+    return percentile_interval(np.array(found))
+
+
 def percentile_interval(resampled: NDArray[np.float64]) -> tuple[float, float]:
     """Where the middle 95 % of bootstrap figures lie."""
     lower, upper = np.percentile(resampled, _BOUNDS)
@@ -119,7 +164,31 @@ def auc_metric(
     """An area under the ROC curve as a Metric; by chance it is one half."""
     interval = auc_interval(positives, negatives)
     count = len(positives) + len(negatives)
-    return _metric(name, auc(positives, negatives), interval, count, split, 0.5)
+    return _metric(name, auc(positives, negatives), interval, count, split, _CHANCE)
+
+
+def mean_auc_metric(
+    name: str, scores: NDArray, labels: NDArray[np.bool_], *, split: str = "test"
+) -> Metric:
+    """A mean area of several columns as a Metric; arguments as for `mean_auc_interval`."""
+    areas = [auc(s[there], s[~there]) for s, there in zip(scores.T, labels.T, strict=True)]
+    interval = mean_auc_interval(scores, labels)
+    return _metric(name, float(np.mean(areas)), interval, len(scores), split, _CHANCE)
+
+
+def r2_metric(
+    name: str, errors: ArrayLike, truths: ArrayLike, *, split: str = "test", chance: float | None
+) -> Metric:
+    """R² as a Metric; arguments as for `r2_interval`."""
+    given, truth = np.asarray(errors, np.float64), np.asarray(truths, np.float64)
+    value = r2(given, truth)
+    return _metric(name, value, r2_interval(given, truth), truth.size, split, chance)
+
+
+def r2(errors: ArrayLike, truths: ArrayLike) -> float:
+    """1 less the mean squared error over the variance of the truth, which must not be 0."""
+    truth = np.asarray(truths, np.float64)
+    return float(1 - (np.asarray(errors, np.float64) ** 2).mean() / truth.var())
 
 
 def _metric(
@@ -139,6 +208,56 @@ def _metric(
         split=split,
         chance=None if chance is None else float(chance),
     )
+
+
+def _resampled_counts(count: int, seed: int) -> Iterator[NDArray[np.intp]]:
+    """int [n] in turn, how often each of n is in a resample; RESAMPLES of them."""
+    rng = np.random.default_rng(seed)
+    for _ in range(RESAMPLES):
+        yield np.bincount(rng.integers(count, size=count), minlength=count)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Sorted:
+    """Scores of one column in ascending order, ready for one resample after the other.
+
+    Attributes:
+        order: int [n].
+        positives: int [p], where in that order the positives are.
+        start, end: int [p], where scores like each positive's begin and end.
+        start_positive, end_positive: the same among the positives.
+    """
+
+    order: NDArray[np.intp]
+    positives: NDArray[np.intp]
+    start: NDArray[np.intp]
+    end: NDArray[np.intp]
+    start_positive: NDArray[np.intp]
+    end_positive: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, scores: NDArray, labels: NDArray[np.bool_]) -> "_Sorted":
+        order = np.argsort(scores, kind="stable")
+        ascending, positives = scores[order], np.flatnonzero(labels[order])
+        own = ascending[positives]
+        return cls(
+            order=order,
+            positives=positives,
+            start=np.searchsorted(ascending, own, "left"),
+            end=np.searchsorted(ascending, own, "right"),
+            start_positive=np.searchsorted(own, own, "left"),
+            end_positive=np.searchsorted(own, own, "right"),
+        )
+
+    def area(self, counts: NDArray[np.intp]) -> float | None:
+        """The area of a resample, int [n]; None where a kind is not in it."""
+        in_order = counts[self.order]
+        weights = in_order[self.positives]
+        before, before_positive = (np.append(0, np.cumsum(w)) for w in (in_order, weights))
+        below = before[self.start] - before_positive[self.start_positive]
+        up_to = before[self.end] - before_positive[self.end_positive]
+        pairs = int(before_positive[-1] * (before[-1] - before_positive[-1]))
+        return float(weights @ (below + up_to)) / 2 / pairs if pairs else None
 
 
 def _counts(

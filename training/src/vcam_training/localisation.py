@@ -110,6 +110,14 @@ def energy_inside(heatmap: NDArray[np.float32], mask: NDArray[np.bool_]) -> floa
     return inside / everywhere if everywhere > 0 else 0.0
 
 
+def dice_by_threshold(heatmap: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """float64, the Dice of what is at or above each of `THRESHOLDS`."""
+    seen = heatmap >= THRESHOLDS[0]
+    marked, both = (_at_or_above(heatmap[where]) for where in (seen, seen & mask))
+    dice: NDArray[np.float64] = 2 * both / (marked + np.count_nonzero(mask))
+    return dice
+
+
 class ThresholdSearch:
     """Finds the threshold with the highest mean Dice, one volume in memory at a time."""
 
@@ -119,9 +127,11 @@ class ThresholdSearch:
 
     def add(self, heatmap: NDArray[np.float32], mask: NDArray[np.bool_]) -> None:
         """Takes one volume's heatmap and mask into account."""
-        seen = heatmap >= THRESHOLDS[0]
-        marked, both = (_at_or_above(heatmap[where]) for where in (seen, seen & mask))
-        self._dice += 2 * both / (marked + np.count_nonzero(mask))
+        self.add_dice(dice_by_threshold(heatmap, mask))
+
+    def add_dice(self, dice: NDArray[np.float64]) -> None:
+        """Takes one volume into account by its `dice_by_threshold`."""
+        self._dice += dice
         self._count += 1
 
     @property

@@ -26,7 +26,7 @@ class Explained:
 
     Attributes:
         index: of the volume in its split.
-        logits: float32 [K], as exported; two for a model with one logit.
+        logits: float32 [K], as exported; two for one logit of exclusive classes.
         cams: by method, float32 [E, *cells], raw and signed: one map for each class
             that was asked for.
     """
@@ -43,21 +43,25 @@ def explained(
     class_index: NDArray[np.int32],
     *,
     methods: Sequence[str] = tuple(METHODS),
+    exclusive: bool = True,
 ) -> Iterator[Explained]:
     """Explains volumes in order, a batch in memory at a time.
 
     Args:
-        model: a training model; one logit stands for two classes.
+        model: a training model.
         layer: name of a target layer, "A+B" for a fused map.
         volumes: [n, *grid], physical values.
         class_index: int32 [n, E], the classes that each volume is explained for; −1
             counts as 0, for maps that nobody looks at.
         methods: names of CAM methods.
+        exclusive: whether classes are: a single logit then stands for two.
 
     Raises:
         ConfigError: no such layer or method.
     """
-    function = explainer_of_methods(model, layer, methods, class_index.shape[1])
+    function = explainer_of_methods(
+        model, layer, methods, class_index.shape[1], exclusive=exclusive
+    )
     voxels = max(1, int(np.prod(volumes.shape[1:])))
     size = max(1, min(_LARGEST_BATCH, _VOXELS_AT_ONCE // voxels))
     for at in range(0, len(volumes), size):
@@ -71,12 +75,17 @@ def explained(
 
 
 def explainer_of_methods(
-    model: keras.Model, layer: str, methods: Sequence[str], maps_each: int
+    model: keras.Model,
+    layer: str,
+    methods: Sequence[str],
+    maps_each: int,
+    *,
+    exclusive: bool = True,
 ) -> Explain:
     """Maps of several methods from one forward pass and one gradient for each map.
 
     Args:
-        model, layer, methods: as for `explained`.
+        model, layer, methods, exclusive: as for `explained`.
         maps_each: E, how many classes each volume is explained for.
 
     Returns:
@@ -88,7 +97,7 @@ def explainer_of_methods(
     """
     target = target_layer(model, layer)
     formulas = [method_of(name) for name in methods]
-    one_logit = model.output_shape[-1] == 1
+    one_logit = exclusive and model.output_shape[-1] == 1
 
     def every_method(features: tf.Tensor, gradients: tf.Tensor, score: tf.Tensor) -> tf.Tensor:
         return tf.stack([formula(features, gradients, score) for formula in formulas])

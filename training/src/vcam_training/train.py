@@ -119,7 +119,8 @@ def run(
 
     report("Evaluating the best checkpoint on the test split")
     network = keras.models.load_model(folder.best)
-    evaluation = evaluate(network, layer, contract, data.validation, data.test)
+    evaluated = evaluate(network, layer, contract, data.validation, data.test)
+    evaluation = evaluated.evaluation
     calibration = evaluation.calibration
     if calibration is not None:
         folder.replace(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_training.data.dataset import Split
-from vcam_training.evidence_levels import roles
+from vcam_training.roles import roles
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,7 +48,7 @@ class Cases:
 def positive_cases(split: Split, classes: int) -> Cases:
     """Scans that show something of their true class, explained for that class.
 
-    See `vcam_training.evidence_levels.roles`.
+    See `vcam_training.roles.roles`.
 
     Args:
         split: scans with labels and masks.
