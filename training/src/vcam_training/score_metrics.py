@@ -111,7 +111,23 @@ def _of_two(logits: NDArray, positive: NDArray[np.bool_], calibration: Calibrati
             share_metric("specificity, at threshold", ~decided[~positive]),
         ]
     margin = logits[:, 1] - logits[:, 0]  # ranks as scores do, and never saturates
-    return [*found, _area("AUC", margin, positive)]
+    return [*found, auc_metric("AUC", margin[positive], margin[~positive])]
+
+
+def _areas(
+    mean_name: str, scores: NDArray, labels: NDArray[np.bool_], names: Sequence[str]
+) -> list[Metric]:
+    """The mean area of the columns with both kinds of labels, and that of each."""
+    kept = np.flatnonzero(labels.any(axis=0) & ~labels.all(axis=0))
+    if not kept.size:
+        return []
+    return [
+        mean_auc_metric(mean_name, scores[:, kept], labels[:, kept]),
+        *(
+            auc_metric(f"AUC, {names[k]}", scores[labels[:, k], k], scores[~labels[:, k], k])
+            for k in kept
+        ),
+    ]
 
 
 def _of_target(
@@ -130,15 +146,6 @@ def _of_target(
         chance = None if by_chance is None else r2(by_chance, truths)
         found.append(r2_metric(f"R², {name}", errors, truths, chance=chance))
     return found
-
-
-def _has_both(labels: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = labels.any(axis=0) & ~labels.all(axis=0)
-    return found
-
-
-def _area(name: str, scores: NDArray, there: NDArray[np.bool_]) -> Metric:
-    return auc_metric(name, scores[there], scores[~there])
 
 
 def _error(calibration: Calibration) -> Metric:
