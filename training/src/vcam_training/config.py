@@ -243,6 +243,8 @@ def _parse(hint: Any, text: str, field: str, key: str) -> Any:
             )
         return KINDS[field][text]()
     if isinstance(hint, types.UnionType):  # a value or None, the default
+        if text.lower() == "none":
+            return None
         hint = next(kind for kind in typing.get_args(hint) if kind is not types.NoneType)
     try:
         if typing.get_origin(hint) is tuple:

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +82,14 @@ def command(config: Config) -> str:
     """The command that trains a config: its name, and what differs from the named one."""
     if config.name not in configs.names():
         return f"vcam-train run {config.name}.py"
-    known, wanted = (_flat(one.to_json_dict()) for one in (configs.load(config.name), config))
-    changed = [f"--set {k}={_text(wanted[k])}" for k in wanted if known.get(k) != wanted[k]]
-    # The kind of a part comes before the values that only this kind has.
-    ordered = sorted(changed, key=lambda text: ".kind=" not in text)
-    return " ".join(["vcam-train run", config.name, *(t.replace(".kind=", "=") for t in ordered)])
+    base = configs.load(config.name)
+    parts = {part: type(getattr(config, part)) for part in configs.KINDS}
+    other = {part: kind for part, kind in parts.items() if type(getattr(base, part)) is not kind}
+    base = replace(base, **{part: kind() for part, kind in other.items()})
+    known, wanted = (_flat(one.to_json_dict()) for one in (base, config))
+    chosen = [f"--set {part}={wanted[f'{part}.kind']}" for part in other]
+    changed = [f"--set {k}={_text(wanted[k])}" for k in wanted if known[k] != wanted[k]]
+    return " ".join(["vcam-train run", config.name, *chosen, *changed])
 
 
 def write_page(runs: Iterable[Path | str], page: Path | str) -> None:
@@ -129,8 +132,8 @@ def page_text(experiments: Sequence[Experiment], pictures: Sequence[Path | None]
     machines = sorted({one.machine for one in experiments if one.machine})
     head = (
         "# Experiments, as they were measured\n\n"
-        "Made by `vcam-train page` from the folders of these runs; nothing is typed by hand. Figures "
-        "are of held-out data with 95 % intervals; the time is that of the epochs"
+        "Made by `vcam-train page` from the folders of these runs; nothing is typed by hand. "
+        "Figures are of held-out data with 95 % intervals; the time is that of the epochs"
         + (f", on {'; '.join(machines)}" if machines else "")
         + ".\n"
     )
