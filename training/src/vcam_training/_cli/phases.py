@@ -1,0 +1,113 @@
+"""`vcam-train phases`."""
+
+import re
+from pathlib import Path
+
+import click
+
+
+class Range(click.ParamType):
+    """`a:b`, from a on, b left out; a list of them separated by commas."""
+
+    name = "range"
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """The numbers of all ranges, one after the other."""
+        parts = str(value).split(",")
+        if len(parts) != self._count or not all(re.fullmatch(r"\d+:\d+", part) for part in parts):
+            form = ",".join(["a:b", "c:d"][: self._count])
+            self.fail(f"Expected {form} in whole numbers, received {value!r}.", param, ctx)
+        return tuple(int(number) for part in parts for number in part.split(":"))
+
+
+class Numbers(click.ParamType):
+    """Whole numbers separated by commas."""
+
+    name = "numbers"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """The numbers."""
+        if not re.fullmatch(r"\d+(,\d+)*", str(value)):
+            self.fail(f"Expected numbers such as 1,2, received {value!r}.", param, ctx)
+        return tuple(int(number) for number in str(value).split(","))
+
+
+@click.command()
+@click.argument("scan", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--phases",
+    "shown",
+    type=Numbers(),
+    default="1",
+    metavar="N[,N…]",
+    help="Phases whose surfaces are drawn, 1 for the darkest [1].",
+)
+@click.option("--together", is_flag=True, help="One surface around all of them, not one each.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder [build/phases/NAME].")
+@click.option("--slices", type=Range(1), metavar="A:B", help="From slice A on, B left out [all].")
+@click.option(
+    "--crop", type=Range(2), metavar="A:B,C:D", help="Rows A:B and columns C:D alone [all]."
+)
+@click.option(
+    "--spacing",
+    type=click.FloatRange(min=0, min_open=True),
+    help="mm, of a stack that states none.",
+)
+@click.option("--series", help="Which of several DICOM series: its row in `vcam-client inspect`.")
+@click.option(
+    "--frames",
+    type=click.IntRange(min=0),
+    help="Of the turning GIF; 0 for none [36].",
+)
+@click.option(
+    "--cells",
+    type=click.IntRange(min=1),
+    default=48,
+    help="Voxels are merged until a surface has no more than this number cubed [48].",
+)
+def phases(
+    scan: Path | None,
+    shown: tuple[int, ...],
+    together: bool,
+    out: Path | None,
+    slices: tuple[int, ...] | None,
+    crop: tuple[int, ...] | None,
+    spacing: float | None,
+    series: str | None,
+    frames: int | None,
+    cells: int,
+) -> None:
+    """Cut the histogram of SCAN into six phases, and draw their surfaces.
+
+    SCAN is what `vcam-client predict` reads: a folder of DICOM, a TIFF stack, …; without
+    it, a made-up porous medium is taken. Each voxel is in exactly one phase.
+    """
+    from vcam_training.data.porous_media import PorousMedium
+    from vcam_training.data.soil_cube import made_up_cube, read_cube
+    from vcam_training.phases.report import phase_report
+    from vcam_training.phases.surface_picture import FRAMES
+
+    part = {"slices": slices or (), "crop": crop or ()}
+    if scan is None:
+        cube = made_up_cube(PorousMedium(), 0, **part)
+    else:
+        cube = read_cube(scan, spacing_mm=spacing, series=series, **part)
+    report = phase_report(cube.volume, cube.values)
+    click.echo(report.text())
+    folder = out or Path("build/phases") / cube.volume.name.replace(" ", "-")
+    files = report.write(
+        folder,
+        shown,
+        together=together,
+        frames=FRAMES if frames is None else frames,
+        cells=cells,
+    )
+    for file in files:
+        click.echo(file)

@@ -1,0 +1,1 @@
+"""Phases of a volume: equal parts of its histogram, their fractions, pictures and surfaces."""
