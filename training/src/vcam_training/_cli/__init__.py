@@ -8,6 +8,7 @@ from vcam_client.errors import VcamError
 from vcam_training._cli.export import export
 from vcam_training._cli.layers import layers
 from vcam_training._cli.page import page
+from vcam_training._cli.phases import phases
 from vcam_training._cli.run import run
 from vcam_training._cli.sweep import sweep
 from vcam_training._cli.trust import trust
@@ -18,7 +19,7 @@ def cli() -> None:
     """Trains vcam models and exports them as SavedModels that serve their own maps."""
 
 
-for command in (run, sweep, export, layers, trust, page):
+for command in (run, sweep, export, layers, trust, page, phases):
     cli.add_command(command)
 
 
