@@ -210,11 +210,11 @@ def _write_one(folder: Path, seed: int, job: tuple[str, int]) -> Entry:
     volume, affine, mask, lesion = phantom(rng, with_lesion=bool(label))
     orientation = str(rng.choice(ORIENTATIONS))
     path = f"{split}_{number:04d}.nii.gz"
-    digest = _save(folder / path, volume, affine, orientation)
+    digest = save(folder / path, volume, affine, orientation)
     mask_path = None
     if lesion is not None:
         mask_path = f"{split}_{number:04d}_mask.nii.gz"
-        _save(folder / mask_path, mask.astype(np.uint8), affine, orientation)
+        save(folder / mask_path, mask.astype(np.uint8), affine, orientation)
     return Entry(
         path=path,
         mask=mask_path,
@@ -227,7 +227,7 @@ def _write_one(folder: Path, seed: int, job: tuple[str, int]) -> Entry:
     )
 
 
-def _save(path: Path, array: NDArray, affine: NDArray[np.float64], orientation: str) -> str:
+def save(path: Path, array: NDArray, affine: NDArray[np.float64], orientation: str) -> str:
     """Writes NIfTI-1 whose array is stored along `orientation`; returns its SHA-256."""
     image = nib.Nifti1Image(array, affine)
     image.header.set_xyzt_units("mm")

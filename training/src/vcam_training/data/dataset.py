@@ -24,7 +24,7 @@ class Split:
 
     Attributes:
         volumes: int16, uint8 or float32 [n, *grid], physical values; images if the grid
-            is 2-D. May lie on disk.
+            is 2-D. May lie on disk, and be `Rows` of a larger array.
         labels: int32 [n] for exclusive classes, bool [n, K] for findings, float32 [n, K]
             for the targets of a regression.
         masks: bool [n, *grid], what makes a volume's label true (a lesion, a solid);
@@ -63,7 +63,7 @@ class Split:
                     f"{masks.shape}. Bring masks onto the grid of their images."
                 )
         for name, values in (("voxels", self.volumes), ("labels", self.labels)):
-            if values.dtype.kind == "f" and not np.isfinite(values).all():
+            if values.dtype.kind == "f" and not all(np.isfinite(row).all() for row in values):
                 raise ConfigError(
                     f"Expected finite {name}, found NaN or infinite ones in the data set. "
                     "Leave such volumes out, or replace voxels by the value of background."
@@ -105,6 +105,11 @@ class DataSet:
     validation: Split
     test: Split
     sha256: str
+
+    @property
+    def is_tested_on_validation(self) -> bool:
+        """Whether nothing was set aside for testing, and validation stands in for it."""
+        return self.test is self.validation
 
     @property
     def labels(self) -> tuple[str, ...]:
