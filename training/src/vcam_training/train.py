@@ -284,8 +284,9 @@ def _last_rate(optimizer: keras.optimizers.Optimizer) -> float:
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     rate = inner._learning_rate
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-        return float(rate(max(0, int(inner.iterations) - 1)))
-    return float(inner.learning_rate)
+        steps = int(keras.ops.convert_to_numpy(inner.iterations))
+        return float(rate(max(0, steps - 1)))
+    return float(keras.ops.convert_to_numpy(inner.learning_rate))
 
 
 def _is_over(config: Config, history: list[Row]) -> bool:
