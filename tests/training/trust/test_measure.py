@@ -206,7 +206,7 @@ def test_no_scan_to_explain_is_refused(trained, spec_of, squares) -> None:
     only = Split(
         volumes=negatives.volumes[::2], labels=negatives.labels[::2], masks=negatives.masks[::2]
     )
-    with pytest.raises(ConfigError, match="a class that shows something"):
+    with pytest.raises(ConfigError, match="show a class or finding"):
         measure(trained, spec_of(trained), squares(8, 3), only)
 
 

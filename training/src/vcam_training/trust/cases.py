@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam_client.errors import ConfigError
+from vcam_client.spec import Activation, ModelSpec
 from vcam_training.data.dataset import Split
 from vcam_training.roles import roles
 
@@ -15,8 +17,8 @@ class Cases:
 
     Attributes:
         volumes: int16 or float32 [n, *grid], physical values.
-        classes: int32 [n], the class explained.
-        masks: bool [n, *grid], the object that makes the class true; all false without one.
+        classes: int32 [n], the class or finding explained.
+        masks: bool [n, *grid], the object that makes it true; all false without one.
         numbers: int [n], index of each in its split.
     """
 
@@ -45,35 +47,51 @@ class Cases:
         return self.chosen(np.sort(drawn))
 
 
-def positive_cases(split: Split, classes: int) -> Cases:
-    """Scans that show something of their true class, explained for that class.
+def refuse_regressions(spec: ModelSpec) -> None:
+    """Whether trust can be measured in the maps of a model.
 
-    See `vcam_training.roles.roles`.
+    Raises:
+        ConfigError: it answers values. Nothing is absent from a scan that has a value, and
+            no score of a class falls when what is marked is hidden.
+    """
+    if spec.activation is Activation.IDENTITY:
+        raise ConfigError(
+            f"Expected a model of classes or findings, '{spec.name}' answers values "
+            f"({', '.join(spec.labels)}). Look at its maps with `vcam-client predict`; where "
+            "masks are known, the run's report.html says how they lie."
+        )
+
+
+def positive_cases(split: Split, classes: int) -> Cases:
+    """Scans that show something of what is true of them, explained for that.
+
+    Their class, or one of their findings; see `vcam_training.roles.roles`.
 
     Args:
         split: scans with labels and masks.
         classes: how many the model tells apart.
     """
     given = roles(split, classes)
-    return _cases(split, given.class_index[:, 0]).chosen(given.can_be_positive)
+    return _cases(split, given.class_index[:, 0], given.can_be_positive)
 
 
 def negative_cases(split: Split, classes: int) -> Cases:
-    """Scans explained for a class of which they show nothing; there may be none.
+    """Scans explained for a class or finding of which they show nothing; there may be none.
 
-    Where classes without objects exist, as "no lesion", these are their scans, so that
-    no object of another class is in them.
+    Where scans without any object or finding exist, as "no lesion", these are taken, so
+    that no object of another class is in them.
     """
     given = roles(split, classes)
     empty = given.is_negative & ~given.can_be_positive
-    chosen = empty if empty.any() else given.is_negative
-    return _cases(split, given.class_index[:, 1]).chosen(chosen)
+    return _cases(split, given.class_index[:, 1], empty if empty.any() else given.is_negative)
 
 
-def _cases(split: Split, classes: NDArray[np.int32]) -> Cases:
+def _cases(split: Split, classes: NDArray[np.int32], which: NDArray[np.bool_]) -> Cases:
+    numbers = np.flatnonzero(which)
+    masks = [split.mask(number, int(classes[number])) for number in numbers]
     return Cases(
-        volumes=split.volumes,
-        classes=classes,
-        masks=split.masks,
-        numbers=np.arange(len(split)),
+        volumes=split.volumes[numbers],
+        classes=classes[numbers],
+        masks=np.array(masks, bool).reshape(len(numbers), *split.volumes.shape[1:]),
+        numbers=numbers,
     )

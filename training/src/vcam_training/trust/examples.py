@@ -47,7 +47,14 @@ def examples(
         Example(
             number=int(cases.numbers[n]),
             right=is_right,
-            caption=_caption(labels[cases.classes[n]], found[n], silent[n], missed[n], is_right),
+            caption=_caption(
+                labels[cases.classes[n]],
+                subject.fitted is None,
+                found[n],
+                silent[n],
+                missed[n],
+                is_right,
+            ),
             volume=cases.volumes[n],
             heatmap=heatmap_on_grid(maps[n], cases.volumes.shape[1:], subject.layer),
             mask=cases.masks[n],
@@ -56,10 +63,12 @@ def examples(
     )
 
 
-def _caption(label: str, found: bool, silent: bool, missed: bool, right: bool) -> str:
+def _caption(
+    label: str, exclusive: bool, found: bool, silent: bool, missed: bool, right: bool
+) -> str:
     said = []
     if not found:
-        said.append("another class is predicted")
+        said.append("another class is predicted" if exclusive else "its score is too low")
     if silent:
         said.append("the map holds no evidence and is drawn all the same")
     elif missed:

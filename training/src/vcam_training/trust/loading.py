@@ -13,6 +13,7 @@ from vcam_serving.verify import SPEC_FILE
 from vcam_training.config import Config
 from vcam_training.data.dataset import Report, Split
 from vcam_training.network import read_network
+from vcam_training.trust.cases import refuse_regressions
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,10 +43,12 @@ def load(place: Path | str, data_folder: Path | str, report: Report) -> Exported
         report: is told what happens.
 
     Raises:
-        ConfigError: no version with a Keras model and a config, or other data.
+        ConfigError: no version with a Keras model and a config, one of a regression, or
+            other data.
     """
     version = version_folder(place)
     spec = ModelSpec.from_json((version / SPEC_FILE).read_text(encoding="utf-8"))
+    refuse_regressions(spec)
     model = read_network(version).model
     if not spec.provenance.config:
         raise ConfigError(

@@ -7,10 +7,14 @@ import numpy as np
 
 from vcam_client.errors import ConfigError
 from vcam_client.spec import ModelSpec
+from vcam_training.calibration import Fitted, fit
 from vcam_training.data.dataset import Report, Split
+from vcam_training.pipeline import plain_batches
 from vcam_training.reliability import reliability
+from vcam_training.roles import task_of
+from vcam_training.task import Task
 from vcam_training.trust.cascade import MapsUnderTest, cascade, stages, weighted_layers
-from vcam_training.trust.cases import Cases, negative_cases, positive_cases
+from vcam_training.trust.cases import Cases, negative_cases, positive_cases, refuse_regressions
 from vcam_training.trust.checks import checks, depends_on_weights, summary
 from vcam_training.trust.controls import edge_maps, noisy_maps
 from vcam_training.trust.examples import examples
@@ -41,6 +45,8 @@ SAMPLES = 32
 """Scans for what takes many passes through the model, unless the caller says otherwise."""
 SEEDS = 5
 """How often the weights are randomised."""
+_BATCH = 8
+"""Scans whose scores are computed at once."""
 _EMPTY_SCANS = 12
 """Scans without an object that are looked at for objects that hiding paints."""
 
@@ -69,28 +75,29 @@ def measure(
         report: is told what happens, and how long it will take.
 
     Raises:
-        ConfigError: no scans to explain, or samples or seeds below what a test needs.
+        ConfigError: no scans to explain, samples or seeds below what a test needs, or a
+            regression.
     """
     if samples < 2 or seeds < 1:
         raise ConfigError(
             f"Expected at least 2 samples and 1 seed, received {samples} and {seeds}. "
             "Leave them out for the defaults."
         )
+    refuse_regressions(spec)
     report("Levels of the maps on validation scans")
     spec = with_levels(model, spec, validation)
-    subject = Subject(model, spec)
+    subject = Subject(model, spec, fitted=_fitted(model, validation))
     classes = len(spec.labels)
     cases = positive_cases(test, classes)
     if not len(cases):
         raise ConfigError(
-            "Expected held-out scans of a class that shows something, found none. "
+            "Expected held-out scans that show a class or finding, found none. "
             "Give a test split with such scans."
         )
     report(f"Maps of {len(cases)} held-out scans")
     logits = subject.logits(test.volumes)
-    predicted = logits.argmax(axis=1)
     maps = subject.maps(cases.volumes, cases.classes)
-    found = predicted[cases.numbers] == cases.classes
+    found = subject.answers(logits[cases.numbers], cases.classes) == cases.classes
     silent = without_evidence(maps, subject.explanation)
     absent = negative_cases(test, classes)
     silent_absent = without_evidence(
@@ -99,17 +106,19 @@ def measure(
 
     figures = []
     missed, quality = np.zeros(len(cases), bool), maps.reshape(len(maps), -1).max(axis=1)
-    cuts = _cuts(subject, validation, classes) if cases.masks.any() else None
+    has_object = cases.masks.any(axis=tuple(range(1, cases.masks.ndim)))
+    cuts = _cuts(subject, validation, classes) if has_object.any() else None
     if cuts is not None:
         located = localise(
-            cases,
-            maps,
+            cases.chosen(has_object),
+            maps[has_object],
             subject.layer,
             cuts={**cuts, PLACED: subject.explanation.threshold or cuts[PLACED]},
-            progress=Progress(report, "Comparing maps with masks", len(cases)),
+            progress=Progress(report, "Comparing maps with masks", int(has_object.sum())),
         )
         figures += localisation_figures(located)
-        missed, quality = located.distance > 1, located.dice
+        quality = np.full(len(cases), np.inf)
+        missed[has_object], quality[has_object] = located.distance > 1, located.dice
 
     few = cases.sample(samples, seed)
     few_maps = maps[np.searchsorted(cases.numbers, few.numbers)]
@@ -191,6 +200,14 @@ def measure(
     )
 
 
+def _fitted(model: keras.Model, validation: Split) -> Fitted | None:
+    """Where each finding is decided, by validation; None of exclusive classes."""
+    if task_of(validation) is not Task.FINDINGS:
+        return None
+    logits = model.predict(plain_batches(validation, _BATCH), verbose=0)
+    return fit(logits, validation.labels)
+
+
 def _paints_objects(subject: Subject, absent: Cases, seed: int) -> bool:
     """Whether hiding parts of scans without any object makes the model see the class there."""
     empty = absent.chosen(~absent.masks.any(axis=tuple(range(1, absent.masks.ndim))))
@@ -207,7 +224,8 @@ def _cuts(subject: Subject, validation: Split, classes: int) -> dict[str, float]
     Of scans that are rightly classified; of all that have an object if none is.
     """
     cases: Cases = positive_cases(validation, classes)
-    right = subject.logits(cases.volumes).argmax(axis=1) == cases.classes
+    answers = subject.answers(subject.logits(cases.volumes), cases.classes)
+    right = answers == cases.classes
     if right.any():
         cases = cases.chosen(right)
     return thresholds(cases, subject.maps(cases.volumes, cases.classes), subject.layer)

@@ -74,10 +74,10 @@ def stability(
     """
     rng = np.random.default_rng(seed)
     still = np.zeros(maps.ndim - 1)
-    predicted = subject.logits(cases.volumes).argmax(axis=1)
+    predicted = subject.answers(subject.logits(cases.volumes), cases.classes)
 
     def explained_again(volumes: NDArray, true: NDArray[np.float64]) -> Change:
-        same = subject.logits(volumes).argmax(axis=1) == predicted
+        same = subject.answers(subject.logits(volumes), cases.classes) == predicted
         return _change(subject, maps, subject.maps(volumes, cases.classes), true, same)
 
     noise = []

@@ -8,6 +8,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from vcam_client.spec import CamLayer, Explanation, ModelSpec
+from vcam_training.calibration import Fitted, is_found
 from vcam_training.signatures import ServingModel, is_one_logit
 from vcam_training.target_layer import explainer
 
@@ -22,17 +23,24 @@ class Subject:
         model: a training model, float32 [B, *grid, 1] in physical values to logits.
         spec: its model spec.
         explanation: out of the spec's; its default where None.
+        fitted: where each finding is decided; None of exclusive classes.
 
     Raises:
         ConfigError: the model lacks the explanation's layer, or there is no such method.
     """
 
     def __init__(
-        self, model: keras.Model, spec: ModelSpec, explanation: Explanation | None = None
+        self,
+        model: keras.Model,
+        spec: ModelSpec,
+        explanation: Explanation | None = None,
+        *,
+        fitted: Fitted | None = None,
     ) -> None:
         self.model = model
         self.spec = spec
         self.explanation = explanation or spec.default_explanation
+        self.fitted = fitted
         self.one_logit = is_one_logit(model, spec)
         self._explain = explainer(
             model,
@@ -71,6 +79,23 @@ class Subject:
         """float32 [n, K], before the calibration temperature."""
         parts = [self._logits(part).numpy() for _, part in _batches(volumes)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.spec.labels)), np.float32)
+
+    def answers(
+        self, logits: NDArray[np.float32], classes: NDArray[np.int32]
+    ) -> NDArray[np.integer]:
+        """int [n], what the model says of each volume.
+
+        Of exclusive classes the one with the highest score; of a finding itself where its
+        score reaches its threshold, else −1.
+
+        Args:
+            logits: float32 [n, K].
+            classes: int32 [n], the class or finding that each volume is asked for.
+        """
+        if self.fitted is None:
+            return logits.argmax(axis=1)
+        found = is_found(logits, classes, self.fitted, exclusive=False)
+        return np.where(found, classes, -1)
 
     def scores_of(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 [n, K]: calibrated scores, as served, of logits [n, K]."""
