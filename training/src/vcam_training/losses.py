@@ -13,6 +13,8 @@ from vcam_training.task import Task
 
 KINDS = ("", "cross_entropy", "focal", "squared")
 WEIGHTS = ("none", "balanced", "batch_ratio", "batch_both")
+_LEAST_MISSED = 1e-7
+"""Of a score, in the focal loss; what is nearer to the truth counts as that near."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,20 +135,23 @@ class BatchWeighted(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """float32 [B, K] of 0 and 1, logits [B, K] -> [B], the mean over the findings."""
-        y_true = ops.cast(y_true, y_pred.dtype)
-        # A batch without a single true, or false, label has nothing to divide by.
-        there = ops.maximum(ops.sum(y_true), 1.0)
-        absent = ops.maximum(ops.sum(1.0 - y_true), 1.0)
+        # Counts of a whole split are beyond float16.
+        y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
+        there, absent = ops.sum(y_true), ops.sum(1.0 - y_true)
+        # A batch with labels of one kind alone has nothing to balance: all count once.
+        divide = ops.where((there > 0) & (absent > 0), 1.0, 0.0)
+        for_true = divide * absent / ops.maximum(there, 1.0) + (1.0 - divide)
+        for_false = 1.0
         if self.both:
-            weight = y_true * (there + absent) / there + (1.0 - y_true) * (there + absent) / absent
-        else:
-            weight = y_true * absent / there + (1.0 - y_true)
+            for_false = divide * (there + absent) / ops.maximum(absent, 1.0) + (1.0 - divide)
+            for_true += divide
+        weight = y_true * for_true + (1.0 - y_true) * for_false
         target = y_true * (1.0 - self.label_smoothing) + 0.5 * self.label_smoothing
         entropy = ops.binary_crossentropy(target, y_pred, from_logits=True)
         if self.focusing:
-            score = ops.sigmoid(y_pred)
-            missed = target * (1.0 - score) + (1.0 - target) * score
-            entropy = ops.power(missed, self.focusing) * entropy
+            missed = target * ops.sigmoid(-y_pred) + (1.0 - target) * ops.sigmoid(y_pred)
+            # A power below 1 has no gradient at 0.
+            entropy = ops.power(ops.maximum(missed, _LEAST_MISSED), self.focusing) * entropy
         return ops.mean(weight * entropy, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
