@@ -6,9 +6,12 @@ import click
 
 from vcam_client.errors import VcamError
 from vcam_training._cli.export import export
+from vcam_training._cli.images import images
+from vcam_training._cli.inspect import inspect
 from vcam_training._cli.layers import layers
 from vcam_training._cli.page import page
 from vcam_training._cli.phases import phases
+from vcam_training._cli.resize import resize
 from vcam_training._cli.run import run
 from vcam_training._cli.sweep import sweep
 from vcam_training._cli.trust import trust
@@ -19,7 +22,7 @@ def cli() -> None:
     """Trains vcam models and exports them as SavedModels that serve their own maps."""
 
 
-for command in (run, sweep, export, layers, trust, page, phases):
+for command in (run, sweep, export, layers, inspect, trust, page, phases, resize, images):
     cli.add_command(command)
 
 
