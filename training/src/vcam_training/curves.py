@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from vcam_training.calibration import Calibration
+from vcam_training.drawing import canvas
 from vcam_training.history import LOWER_IS_BETTER, Row, best
 from vcam_training.intervals import wilson_interval
 from vcam_training.reliability import Reliability
+
+_DPI = 100
 
 
 def draw_curves(path: Path, history: Sequence[Row], monitor: str, title: str) -> None:
@@ -21,7 +22,7 @@ def draw_curves(path: Path, history: Sequence[Row], monitor: str, title: str) ->
     The best epoch by the value that is monitored, whose network is kept, is marked.
     """
     names = list(dict.fromkeys(name.removeprefix("val_") for name in history[0].values))
-    figure = _figure(4.5 * (len(names) + 1), 4)
+    figure = canvas(4.5 * (len(names) + 1), 4, dpi=_DPI)
     epochs = [row.epoch for row in history]
     kept = best(history, monitor).epoch
     panels = figure.subplots(1, len(names) + 1, squeeze=False)[0]
@@ -51,7 +52,7 @@ def draw_reliability(path: Path, calibration: Calibration, title: str) -> None:
     A dot for each bin with its 95 % interval and its number of scores. Dots on the
     diagonal are scores that are probabilities.
     """
-    figure = _figure(10, 5.2)
+    figure = canvas(10, 5.2, dpi=_DPI)
     cases = (
         (calibration.before, "as trained"),
         (calibration.after, f"calibrated, T = {calibration.temperature:.2f}"),
@@ -99,10 +100,3 @@ def _draw_bins(axes: Any, shown: Reliability) -> None:
         )
     axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
     axes.grid(alpha=0.3)
-
-
-def _figure(width: float, height: float) -> Figure:
-    """Inches, without a window."""
-    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure

@@ -1,9 +1,7 @@
 """A report as one page that needs nothing beside it."""
 
-import base64
 from collections.abc import Sequence
 from html import escape
-from importlib import resources
 from itertools import groupby
 
 from vcam_training.trust.checks import Check
@@ -15,6 +13,7 @@ from vcam_training.trust.plots import (
     weight_plot,
 )
 from vcam_training.trust.report import Example, TrustReport
+from vcam_training.web_page import document, figure, image
 
 _MARK = {True: ("yes", "✓"), False: ("no", "✗"), None: ("unknown", "?")}
 """Class and sign of an answer."""
@@ -24,7 +23,6 @@ def page(report: TrustReport, version: str = "") -> str:
     """The report as HTML; pictures and style are inside."""
     name = escape(report.spec.name)
     of = f", version {escape(version)}" if version else ""
-    style = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
     explanation = report.explanation
     sections = [
         f"<header><h1>How far to trust the maps of {name}{of}</h1>",
@@ -39,11 +37,7 @@ def page(report: TrustReport, version: str = "") -> str:
         _table(report.figures),
         _scores(report),
     ]
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width"><title>{name}: maps</title>'
-        f"<style>{style}</style></head><body><main>{''.join(sections)}</main></body></html>\n"
-    )
+    return document(f"{report.spec.name}: maps", sections)
 
 
 def _tone(checks: Sequence[Check]) -> str:
@@ -69,11 +63,11 @@ def _curves(report: TrustReport) -> str:
         "the model, stays at 1; a map that shows what was learned falls towards 0. Noise on the "
         "map, the other control, lowers its curve from the start and changes nothing else. "
         "Shaded: 95 % intervals over scans and draws.</p>"
-        f"{_image(weight_plot(report), 'Randomisation')}"
+        f"{image(weight_plot(report), 'Randomisation')}"
         "</section><section><h2>Does the score hang on what they mark?</h2>"
         "<p>Voxels are replaced by the scan's median, or put back, in the order of the map. The "
         "more the blue curve is away from the grey one, the more the score hangs on what the map "
-        f"marks.</p>{_image(score_plot(report), 'Deletion and insertion')}</section>"
+        f"marks.</p>{image(score_plot(report), 'Deletion and insertion')}</section>"
     )
 
 
@@ -99,17 +93,14 @@ def _examples(report: TrustReport) -> str:
 
 def _example(example: Example, window: tuple[float, float] | None) -> str:
     caption = f"Held-out scan {example.number}. {example.caption}"
-    return (
-        f"<figure>{_image(example_picture(example, window), caption)}"
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-    )
+    return figure(example_picture(example, window), caption)
 
 
 def _table(figures: Sequence[Figure]) -> str:
     rows = []
-    for group, chosen in groupby(figures, key=lambda figure: figure.group):
+    for group, chosen in groupby(figures, key=lambda one: one.group):
         rows.append(f'<tr class="group"><th colspan="5">{escape(group)}</th></tr>')
-        rows += [_row(figure) for figure in chosen]
+        rows += [_row(one) for one in chosen]
     return (
         '<section><h2>All figures</h2><div class="wide"><table><thead><tr><th>Figure</th>'
         "<th>Value</th><th>95 % interval</th><th>Control</th><th>Scans</th></tr></thead>"
@@ -139,13 +130,8 @@ def _scores(report: TrustReport) -> str:
     found = report.reliability
     return (
         '<section><h2>Do the scores mean what they say?</h2><div class="beside">'
-        f"{_image(reliability_plot(found), 'Reliability')}<p>Expected calibration error "
+        f"{image(reliability_plot(found), 'Reliability')}<p>Expected calibration error "
         f"<b>{found.error:.3f}</b> [{found.lower:.3f}, {found.upper:.3f}] on {found.count} "
-        f"held-out scans. Scores that are exactly true would show {found.error_of_perfect:.3f} "
+        f"held-out scores. Scores that are exactly true would show {found.error_of_perfect:.3f} "
         "on as many.</p></div></section>"
     )
-
-
-def _image(png: bytes, text: str) -> str:
-    data = base64.b64encode(png).decode("ascii")
-    return f'<img alt="{escape(text)}" src="data:image/png;base64,{data}">'

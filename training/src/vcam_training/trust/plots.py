@@ -1,39 +1,32 @@
 """The drawings of a report, as PNG."""
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
+from vcam_training.drawing import BLUE, GREY, ORANGE, RED, canvas, draw_plane, plain, png
 from vcam_training.reliability import Reliability
 from vcam_training.trust.checks import SAME_MAP
 from vcam_training.trust.figure import Curve
 from vcam_training.trust.figures import CAM, EDGES, NOISY
 from vcam_training.trust.report import Example, TrustReport
 
-BLUE, ORANGE, GREY, GREEN = "#1f5fa8", "#d1701b", "#8a8f98", "#2c8a57"
-_DPI = 160
-_HEAT = "inferno"
-_MOST_OPAQUE = 0.75
-"""Of the strongest voxel of a heatmap over the scan."""
 _LAYER_LETTERS = 22
 """Longer names of layers are cut in front."""
 
 
 def score_plot(report: TrustReport) -> bytes:
     """Deletion and insertion curves with those of shuffled maps."""
-    canvas = _canvas(9.2, 3.4)
+    sheet = canvas(9.2, 3.4)
     by_name = {curve.name: curve for curve in report.score_curves}
     percent = 100 * np.array(report.fractions)
     titles = {
         "deletion": "Deletion: what the map marks is hidden first",
         "insertion": "Insertion: what the map marks is shown first",
     }
-    for axes, (name, title) in zip(canvas.subplots(1, 2), titles.items(), strict=True):
+    for axes, (name, title) in zip(sheet.subplots(1, 2), titles.items(), strict=True):
         _band(axes, percent, by_name[name], BLUE, "map")
         _band(axes, percent, by_name[f"{name}, shuffled maps"], GREY, "shuffled map", dashed=True)
         axes.set(
@@ -43,16 +36,16 @@ def score_plot(report: TrustReport) -> bytes:
             ylim=(-0.02, 1.02),
             xlim=(0, 100),
         )
-        _plain(axes)
-    lines, labels = canvas.axes[0].get_legend_handles_labels()
-    canvas.legend(lines, labels, frameon=False, ncols=2, loc="outside lower center")
-    return _png(canvas)
+        plain(axes)
+    lines, labels = sheet.axes[0].get_legend_handles_labels()
+    sheet.legend(lines, labels, frameon=False, ncols=2, loc="outside lower center")
+    return png(sheet)
 
 
 def weight_plot(report: TrustReport) -> bytes:
     """Similarity of the maps while layer after layer is randomised."""
-    canvas = _canvas(9.2, 3.6)
-    axes = canvas.subplots()
+    sheet = canvas(9.2, 3.6)
+    axes = sheet.subplots()
     by_name = {curve.name: curve for curve in report.weight_curves}
     place = np.arange(len(report.layers))
     for name, colour, dashed in (
@@ -61,8 +54,8 @@ def weight_plot(report: TrustReport) -> bytes:
         (CAM, BLUE, False),
     ):
         _band(axes, place, by_name[name], colour, name, dashed=dashed)
-    axes.axhline(SAME_MAP, color="#b03030", linewidth=1, linestyle=":")
-    axes.text(0.02, SAME_MAP + 0.02, "the same map above", color="#b03030", fontsize=8)
+    axes.axhline(SAME_MAP, color=RED, linewidth=1, linestyle=":")
+    axes.text(0.02, SAME_MAP + 0.02, "the same map above", color=RED, fontsize=8)
     axes.set(
         ylabel="rank correlation",
         ylim=(min(-0.1, *(min(c.lower) for c in by_name.values())) - 0.03, 1.06),
@@ -70,14 +63,14 @@ def weight_plot(report: TrustReport) -> bytes:
     )
     axes.set_xticks(place, list(map(_short, report.layers)), rotation=30, ha="right", fontsize=8)
     axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    _plain(axes)
-    return _png(canvas)
+    plain(axes)
+    return png(sheet)
 
 
 def reliability_plot(found: Reliability) -> bytes:
     """How often scores come true, by score."""
-    canvas = _canvas(4.4, 3.8)
-    axes = canvas.subplots()
+    sheet = canvas(4.4, 3.8)
+    axes = sheet.subplots()
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="scores that are true")
     sizes = 18 + 160 * np.array([b.count for b in found.bins]) / found.count
     axes.plot([b.score for b in found.bins], [b.frequency for b in found.bins], color=BLUE)
@@ -86,8 +79,8 @@ def reliability_plot(found: Reliability) -> bytes:
         xlabel="score", ylabel="how often it came true", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03)
     )
     axes.legend(frameon=False, loc="upper left")
-    _plain(axes)
-    return _png(canvas)
+    plain(axes)
+    return png(sheet)
 
 
 def example_picture(example: Example, window: tuple[float, float] | None) -> bytes:
@@ -97,21 +90,17 @@ def example_picture(example: Example, window: tuple[float, float] | None) -> byt
     """
     place = _middle(example)
     planes = range(example.volume.ndim) if example.volume.ndim == 3 else [None]
-    canvas = _canvas(1.9 * len(planes), 2.0)
+    sheet = canvas(1.9 * len(planes), 2.0)
     seen = example.volume.astype(np.float32)
-    low, high = window if window is not None else (float(seen.min()), float(seen.max()))
-    all_axes = np.atleast_1d(canvas.subplots(1, len(planes)))
+    limits = window if window is not None else (float(seen.min()), float(seen.max()))
+    all_axes = np.atleast_1d(sheet.subplots(1, len(planes)))
     for axes, axis in zip(all_axes, planes, strict=True):
         scan, heat, mask = (
             array if axis is None else array.take(place[axis], axis)
             for array in (seen, example.heatmap, example.mask)
         )
-        axes.imshow(scan, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
-        axes.imshow(heat, cmap=_HEAT, vmin=0, vmax=1, alpha=heat * _MOST_OPAQUE)
-        if mask.any():
-            axes.contour(mask, levels=[0.5], colors=["#37e0d0"], linewidths=1.1)
-        axes.set_axis_off()
-    return _png(canvas)
+        draw_plane(axes, scan, limits, heat=heat, mask=mask)
+    return png(sheet)
 
 
 def _middle(example: Example) -> NDArray[np.intp]:
@@ -144,23 +133,5 @@ def _band(
     axes.fill_between(place, curve.lower, curve.upper, color=colour, alpha=0.16, linewidth=0)
 
 
-def _plain(axes: Axes) -> None:
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.title.set_fontsize(10)
-
-
 def _short(name: str) -> str:
     return name if len(name) <= _LAYER_LETTERS else "…" + name[1 - _LAYER_LETTERS :]
-
-
-def _canvas(width: float, height: float) -> Canvas:
-    canvas = Canvas(figsize=(width, height), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(canvas)
-    return canvas
-
-
-def _png(canvas: Canvas) -> bytes:
-    stream = io.BytesIO()
-    canvas.savefig(stream, format="png")
-    return stream.getvalue()
