@@ -82,6 +82,7 @@ def test_a_run_leaves_everything_in_its_folder(finished: Path) -> None:
         "versions.json",
         "history.csv",
         "curves.png",
+        "montage.png",
         "reliability.png",
         "best.keras",
         "metrics.json",

@@ -21,6 +21,7 @@ from vcam_training import configs
 from vcam_training.augmentation import Augmentation
 from vcam_training.data.contract import DataContract
 from vcam_training.data.dataset import Source
+from vcam_training.data.folding import parse_fold
 from vcam_training.data.sources import SOURCES
 from vcam_training.intensity import SCALINGS
 from vcam_training.losses import Loss
@@ -50,6 +51,8 @@ class Config:
         name: of the experiment and, unless export is told otherwise, of the model.
         description, intended_use: for the model spec.
         data: what is learned from.
+        fold: "2/5" for the second of five folds of the training and validation splits, which
+            `seed` divides; "" for the data's own division.
         model: the network.
         explain_default: of exclusive classes, TOP_CLASS (one logit for each label) or
             POSITIVE_CLASS (one logit; the last of two labels is the positive one).
@@ -58,7 +61,8 @@ class Config:
         augmentation, loss, optimizer, schedule: see their classes.
         epochs, batch_size: of training.
         learning_rate: its peak.
-        monitor: value of the history, without "val_", whose best epoch's network is kept.
+        monitor: value of the history, without "val_", whose best epoch's network is kept;
+            "epoch" for the last one's, whatever validation says.
         patience: epochs without a better one after which training stops; 0 for never.
         start_from: a run's folder, an exported model or a .keras file whose weights the
             network starts with, wherever a layer has the same name and shapes; "" for
@@ -73,6 +77,7 @@ class Config:
     description: str = ""
     intended_use: str = ""
     data: Source
+    fold: str = ""
     model: Architecture
     explain_default: ExplainDefault = ExplainDefault.TOP_CLASS
     scaling: str = "window"
@@ -91,6 +96,8 @@ class Config:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.fold:
+            parse_fold(self.fold)
         for name, value, known in (
             ("scaling", self.scaling, tuple(SCALINGS)),
             ("precision", self.precision, PRECISIONS),

@@ -32,6 +32,10 @@ from vcam_training.score_metrics import (
 from vcam_training.target_layer import method_of
 from vcam_training.task import Task
 
+ON_VALIDATION = (
+    "Nothing was set aside for testing: these figures are of the validation split, which also "
+    "chose the epoch and the thresholds. Expect worse on other scans."
+)
 _BATCH = 8
 """Volumes whose scores are computed at once where there are no maps to look at."""
 
@@ -164,7 +168,8 @@ def evaluate(
         model: a trained training model.
         layer: as `target_layer(model, name).place`.
         contract: what the labels mean.
-        validation, test: the splits.
+        validation, test: the splits; the same one where nothing was set aside for testing,
+            and the figures say so.
         method: the CAM method that figures about maps are measured with.
 
     Raises:
@@ -179,7 +184,10 @@ def evaluate(
         levels=known.levels[method],
         target_means=tuple(map(float, validation.labels.mean(axis=0))) if regression else (),
     )
-    measured = measure_split(model, layer, contract, test, fixed)
+    unseen = test is not validation
+    measured = measure_split(
+        model, layer, contract, test, fixed, name="test" if unseen else "validation"
+    )
     return Evaluated(
         evaluation=Evaluation(
             metrics=measured.metrics,
@@ -187,7 +195,7 @@ def evaluate(
             method=method,
             levels=known.levels,
             target_means=fixed.target_means,
-            notes=measured.notes,
+            notes=measured.notes if unseen else (ON_VALIDATION, *measured.notes),
         ),
         logits={"validation": known.logits, "test": measured.logits},
     )

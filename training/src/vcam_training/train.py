@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 
 from vcam_client.errors import ConfigError
 from vcam_client.spec import CamLayer, Metric
+from vcam_training.confidence import first_confidences
 from vcam_training.config import Config
 from vcam_training.curves import draw_curves, draw_reliability
+from vcam_training.data.checks import check
 from vcam_training.data.dataset import DataSet, Split
+from vcam_training.data.loading import load_data
+from vcam_training.data.montage import draw_first
 from vcam_training.epoch_figures import epoch_figures
 from vcam_training.evaluate import Evaluation, evaluate
 from vcam_training.history import Row, best, waited
@@ -72,9 +76,11 @@ def run(
 
     report(f"Training on {device_text(strategy)}")
     keras.utils.set_random_seed(config.seed)
-    data = config.data.load(Path(data_folder), report)
+    data = load_data(config.data, data_folder, report, fold_text=config.fold, seed=config.seed)
     contract = data.contract
     config.check(contract)
+    for warning in check(data):
+        report(f"Warning: {warning}")
     steps = steps_per_epoch(data.train, config.batch_size)
     checkpoint = folder.last_checkpoint()
     with _scope(strategy):
@@ -88,6 +94,8 @@ def run(
         "versions.json", {"code": code_version(), "machine": machine(), **library_versions()}
     )
     report(f"{model.name}: {model.count_params():,} parameters")
+    if data.grid.ndim == 3:
+        folder.replace("montage.png", lambda part: draw_first(part, data.validation, data.contract))
     report(
         f"Map on {layer.name}: {'×'.join(map(str, layer.cells))} cells; "
         f"{_ceiling(data.validation, layer)}"
@@ -117,7 +125,8 @@ def run(
         "curves.png", lambda part: draw_curves(part, history, config.monitor, config.name)
     )
 
-    report("Evaluating the best checkpoint on the test split")
+    tested = "validation split" if data.is_tested_on_validation else "test split"
+    report(f"Evaluating the best checkpoint on the {tested}")
     network = keras.models.load_model(folder.best)
     evaluated = evaluate(network, layer, contract, data.validation, data.test)
     evaluation = evaluated.evaluation
@@ -137,6 +146,8 @@ def run(
         },
     )
     _report_figures(folder.path, report)
+    for line in first_confidences(data, evaluated):
+        report(f"  {line}")
     report(f"Finished in {_clock(time.monotonic() - started)}: {folder.path}")
     return folder.path
 
@@ -307,7 +318,9 @@ def _check_finite(row: Row, config: Config) -> None:
 
 
 def _facts(data: DataSet) -> dict[str, object]:
-    sizes = {name: len(split) for name, split in data.splits.items()}
+    sizes: dict[str, object] = {name: len(split) for name, split in data.splits.items()}
+    if data.is_tested_on_validation:
+        sizes["tested_on"] = "validation"
     contract = data.contract.to_json_dict()
     return {"name": data.name, "sha256": data.sha256, **sizes, "contract": contract}
 
@@ -323,6 +336,8 @@ def _report_figures(run: Path, report: Report) -> None:
     evaluation = Evaluation.from_json_dict(read_finished(run, "metrics.json"))
     for metric in evaluation.metrics:
         report(f"  {_in_words(metric)}")
+    for note in evaluation.notes:
+        report(f"  {note}")
 
 
 def _in_short(row: Row) -> str:
@@ -335,8 +350,9 @@ def _in_short(row: Row) -> str:
 def _in_words(metric: Metric) -> str:
     if metric.lower is None or metric.upper is None:
         return f"{metric.name}: {metric.value:.3f} of {metric.count}"
+    held_out = "held out" if metric.split == "test" else f"of the {metric.split} split"
     words = (
-        f"{metric.name}: {metric.value:.2%} on {metric.count} held out "
+        f"{metric.name}: {metric.value:.2%} on {metric.count} {held_out} "
         f"(95 % interval {metric.lower:.2%} to {metric.upper:.2%})"
     )
     return words if metric.chance is None else f"{words}, by chance {metric.chance:.2%}"

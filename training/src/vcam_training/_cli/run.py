@@ -22,6 +22,11 @@ INTERRUPTED = 130
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one value; repeatable."
 )
 @click.option(
+    "--fold",
+    metavar="N/K",
+    help="Train fold N of K: training and validation pooled and divided again; test untouched.",
+)
+@click.option(
     "--strategy",
     type=click.Choice(["default", "mirrored"]),
     default="default",
@@ -39,6 +44,7 @@ def run(
     out: Path | None,
     data: Path | None,
     settings: Sequence[str],
+    fold: str | None,
     strategy: str,
     mlflow: Path | None,
     tiny: bool,
@@ -51,8 +57,9 @@ def run(
     from vcam_training import train
     from vcam_training.config import load, override
 
-    chosen = override(load(config, tiny=tiny), settings)
-    folder = out or Path("build/runs") / (chosen.name + ("-tiny" if tiny else ""))
+    chosen = override(load(config, tiny=tiny), [*settings, *([f"fold={fold}"] if fold else [])])
+    part = "-fold-" + chosen.fold.replace("/", "-of-") if chosen.fold else ""
+    folder = out or Path("build/runs") / (chosen.name + ("-tiny" if tiny else "") + part)
     try:
         train.run(
             chosen,

@@ -54,10 +54,13 @@ class ScanFile:
     Attributes:
         path: a file, or a folder with a series, see `vcam_client.read_volume`.
         mask: a scan of the same shape and place, not 0 where the object is; or None.
+        spacing: mm of columns, rows and slices, or one for all, of files that state none;
+            empty for their own.
     """
 
     path: Path
     mask: Path | None = None
+    spacing: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -177,11 +180,11 @@ class _Writing:
         """Writes one scan into the arrays."""
         file = self._scans[row]
         try:
-            scan = read_volume(file.path)
+            scan = read_volume(file.path, spacing=file.spacing or None)
             volume = lay(scan, self._grid, self._volumes.dtype.name)
             mask = None
             if file.mask is not None:
-                stored = read_volume(file.mask)
+                stored = read_volume(file.mask, spacing=file.spacing or None)
                 mask, marks = lay_mask(stored, scan, self._grid), bool(stored.data.any())
         except InputError as error:
             return error
@@ -245,7 +248,8 @@ def _facts(scans: Sequence[ScanFile], grid: Grid, dtype: str, folder: Path) -> d
         "grid": shape,
         "dtype": dtype,
         "scans": [
-            [_stamp(scan.path, folder), scan.mask and _stamp(scan.mask, folder)] for scan in scans
+            [_stamp(scan.path, folder), scan.mask and _stamp(scan.mask, folder), scan.spacing]
+            for scan in scans
         ],
     }
 

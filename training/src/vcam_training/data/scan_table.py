@@ -46,12 +46,13 @@ class ScanTable:
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Which columns of a table mean what.
+    """Which columns of a table mean what, and what no column says.
 
     Attributes:
         path: of the scan, absolute or relative to the table's folder.
         values: of the class, or of each finding or target.
         mask, group, split: columns that may be missing, or empty in places.
+        spacing: of all files, see `ScanFile`.
     """
 
     path: str = "path"
@@ -59,6 +60,7 @@ class Columns:
     mask: str = "mask"
     group: str = "group"
     split: str = "split"
+    spacing: tuple[float, ...] = ()
 
 
 def read_table(
@@ -214,4 +216,8 @@ def _joined(groups: Sequence[str], splits: Sequence[str]) -> tuple[str, ...]:
 
 def _scan(folder: Path, row: dict[str, str], columns: Columns) -> ScanFile:
     mask = row.get(columns.mask, "")
-    return ScanFile(path=folder / row[columns.path], mask=folder / mask if mask else None)
+    return ScanFile(
+        path=folder / row[columns.path],
+        mask=folder / mask if mask else None,
+        spacing=columns.spacing,
+    )

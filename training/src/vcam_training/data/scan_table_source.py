@@ -29,6 +29,8 @@ class ScanTableSource:
         unit: of the targets.
         path_column, label_column, mask_column, group_column, split_column: of the table;
             the latter three may be missing.
+        file_spacing_mm: of columns, rows and slices, or one for all, where files state none, as
+            pictures and arrays; empty for their own.
         shape: voxels of the model's grid along its axes; two of them for images.
         axes: directions in which its indices grow, as ("S", "P", "L"); empty for scans
             without anatomy: stored axes, slowest first.
@@ -56,6 +58,7 @@ class ScanTableSource:
     mask_column: str = "mask"
     group_column: str = "group"
     split_column: str = "split"
+    file_spacing_mm: tuple[float, ...] = ()
     shape: tuple[int, ...] = (64, 128, 128)
     axes: tuple[str, ...] = ("S", "P", "L")
     fit: str = "stretch"
@@ -142,6 +145,7 @@ class ScanTableSource:
             mask=self.mask_column,
             group=self.group_column,
             split=self.split_column,
+            spacing=self.file_spacing_mm,
         )
         table, labels = read_table(file, columns, self.task, self.classes)
         report(f"{len(table)} scans in {file}: {', '.join(labels)}")
