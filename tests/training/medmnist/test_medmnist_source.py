@@ -10,6 +10,7 @@ from real_scans import ROOT
 from vcam_client.errors import ConfigError
 from vcam_client.spec import SliceAggregation
 from vcam_training.config import Config, load, override
+from vcam_training.data.checks import check
 from vcam_training.data.dataset import DataSet
 from vcam_training.data.sources import MedMnistSource
 from vcam_training.task import Task
@@ -61,15 +62,15 @@ def test_the_splits_of_a_complete_file_stay_as_they_are(tmp_path: Path) -> None:
     assert data.contract.slice_aggregation is SliceAggregation.NONE
     assert "some.npz: 20 train_images of 5×6, values" in said
     assert "10/10 by class" in said
-    assert "VALIDATION" not in said
+    assert "No test_images" not in said
 
 
 def test_without_test_images_validation_is_tested_on_and_that_is_said(tmp_path: Path) -> None:
     data, said = loaded(saved(tmp_path / "some.npz", **arrays("train", "val")))
     assert data.test is data.validation
     assert len(data.train) == 20
-    assert "No test_images: what is said of the test split is measured on the VALIDATION" in said
-    assert "in two splits" not in said
+    assert data.is_tested_on_validation
+    assert "No test_images: the validation split is tested on" in said
 
 
 def test_without_validation_images_some_are_kept_from_training(tmp_path: Path) -> None:
@@ -91,10 +92,9 @@ def test_without_validation_images_some_are_kept_from_training(tmp_path: Path) -
 
 
 def test_training_images_alone_are_enough(tmp_path: Path) -> None:
-    data, said = loaded(saved(tmp_path / "some.npz", **arrays("train")))
+    data, _ = loaded(saved(tmp_path / "some.npz", **arrays("train")))
     assert (len(data.train), len(data.validation)) == (17, 3)
     assert data.test is data.validation
-    assert "in two splits" not in said
 
 
 def test_images_of_no_split_are_split_in_three(tmp_path: Path) -> None:
@@ -188,17 +188,14 @@ def test_a_class_that_is_nowhere_is_refused(tmp_path: Path) -> None:
         loaded(saved(tmp_path / "some.npz", **made))
 
 
-def test_duplicates_between_splits_are_named_and_stay(tmp_path: Path) -> None:
+def test_duplicates_between_splits_have_names(tmp_path: Path) -> None:
     made = arrays("train", "val", "test")
     made["val_images"][3] = made["train_images"][7]
     made["test_images"][0] = made["val_images"][1]
-    made["train_images"][9] = made["train_images"][8]  # within a split it is no leak
-    data, said = loaded(saved(tmp_path / "some.npz", **made))
-    assert len(data.validation) == 8
-    assert (
-        "2 volumes are in two splits, to the byte, and stay there: "
-        "val_images[3] = train_images[7], test_images[0] = val_images[1]"
-    ) in said
+    data, _ = loaded(saved(tmp_path / "some.npz", **made))
+    text = " ".join(check(data))
+    assert "train_images[7] and val_images[3]" in text
+    assert "val_images[1] and test_images[0]" in text
 
 
 def test_which_file_is_meant(tmp_path: Path) -> None:
@@ -235,6 +232,26 @@ def test_one_split_alone(tmp_path: Path) -> None:
     assert len(source.load_split("test", whole, lambda line: None)) == 40
 
 
+@pytest.mark.parametrize("sides", [(9, 12), (6, 9, 12)])
+def test_made_up_images_show_their_class(sides: tuple[int, ...], tmp_path: Path) -> None:
+    data, said = loaded(tmp_path, made=sides)
+    assert data.grid.shape == sides
+    assert "24 train_images of" in said
+    for split in data.splits.values():
+        brightest = split.volumes.reshape(len(split), -1).max(axis=1)
+        np.testing.assert_array_equal(brightest == 200, split.labels == 1)
+        assert (split.volumes[split.labels == 1] == 200).sum(axis=None) == split.labels.sum() * (
+            np.prod([side // 3 for side in sides])
+        )
+    assert loaded(tmp_path, made=sides)[0].sha256 == data.sha256
+    assert loaded(tmp_path, made=sides, seed=1)[0].sha256 != data.sha256
+
+
+def test_a_file_comes_before_what_is_made_up(tmp_path: Path) -> None:
+    place = saved(tmp_path / "some.npz", **arrays("train", "val"))
+    assert loaded(place, made=(8, 8))[0].grid.shape == (5, 6)
+
+
 def test_the_hash_is_that_of_the_data(tmp_path: Path) -> None:
     one, same, other = (
         loaded(saved(tmp_path / f"{name}.npz", **arrays("train", "val", seed=seed)))[0].sha256
@@ -250,6 +267,8 @@ def test_the_hash_is_that_of_the_data(tmp_path: Path) -> None:
         ({"validation_share": 0.5, "test_share": 0.5}, "below 1 together"),
         ({"window": (1.0, 1.0)}, "data.window as low,high"),
         ({"window": (1.0,)}, "data.window as low,high"),
+        ({"made": (8,)}, "two or three sides"),
+        ({"made": (8, 2)}, "of at least 3"),
     ],
 )
 def test_sources_that_can_not_be(settings: dict, message: str) -> None:
@@ -267,11 +286,11 @@ def test_configs_are_read_back(name: str) -> None:
 
 @pytest.mark.skipif(not LABELLED.is_dir(), reason="no labelled data: set VCAM_TEST_DATA")
 def test_real_files() -> None:
-    chests, said = loaded(LABELLED, file="pneumoniamnist*.npz")
+    chests, _ = loaded(LABELLED, file="pneumoniamnist*.npz")
     assert [len(split) for split in chests.splits.values()] == [2428, 270, 270]
     assert chests.labels == ("normal", "pneumonia")
-    assert "3 volumes are in two splits" in said
-    bodies, said = loaded(LABELLED, file="mednist*.npz")
+    assert any("3 volumes are in train and in validation" in line for line in check(chests))
+    bodies, _ = loaded(LABELLED, file="mednist*.npz")
     assert [len(split) for split in bodies.splits.values()] == [630, 135, 135]
     assert bodies.labels == ("AbdomenCT", "BreastMRI", "CXR", "ChestCT", "Hand", "HeadCT")
     assert bodies.grid.shape == (64, 64)

@@ -10,9 +10,9 @@ from vcam_client.errors import ConfigError
 from vcam_client.spec import Fit, Grid, Intensity, SliceAggregation
 from vcam_training.data.contract import DataContract
 from vcam_training.data.dataset import DataSet, Report, Split, no_masks, sha256_of
-from vcam_training.data.duplicates import report_duplicates
 from vcam_training.data.medmnist import PREFIXES, Labelled, MedMnistFile, read_medmnist
 from vcam_training.data.medmnist_names import known_names
+from vcam_training.data.medmnist_stand_in import made_up
 from vcam_training.data.splitting import split
 from vcam_training.task import Task
 
@@ -26,8 +26,8 @@ class MedMnistSource:
 
     One column of labels makes exclusive classes, several make findings. Images in colour
     become grey. What the file has not split is split here, stratified: train into train
-    and validation, images of no split into all three. Without test images the validation
-    split is tested on as well: it then chooses and measures, which the report says.
+    and validation, images of no split into all three. Without test images all of train
+    is learned from, and the validation split is tested on as well, which reports say.
 
     Attributes:
         file: name of the file in the data folder, wildcards allowed, or a path. Of no
@@ -37,7 +37,9 @@ class MedMnistSource:
         window: (low, high) of values; () for 0 to 255 of bytes (0 to 1 of masks), and
             lowest to highest of the training images of anything else.
         validation_share, test_share: of the images, where they are split here.
-        seed: of that.
+        made: sides of made-up images, see `medmnist_stand_in`, for tests of the machinery
+            where `--data` names no file; () for none.
+        seed: of what is split or made here.
     """
 
     file: str = "*.npz"
@@ -45,6 +47,7 @@ class MedMnistSource:
     window: tuple[float, ...] = ()
     validation_share: float = 0.15
     test_share: float = 0.15
+    made: tuple[int, ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -56,28 +59,29 @@ class MedMnistSource:
             )
         if self.window and not (len(self.window) == 2 and self.window[0] < self.window[1]):
             raise ConfigError(f"Expected data.window as low,high, received {self.window}.")
+        if self.made and not (len(self.made) in (2, 3) and min(self.made) >= 3):
+            raise ConfigError(
+                f"Expected two or three sides of at least 3 for data.made, received {self.made}."
+            )
 
     def load(self, folder: Path, report: Report) -> DataSet:
         """Reads the file.
 
         Args:
             folder: the file itself, or a folder in which `file` lies.
-            report: is told what was read, how it was split, and which images are twice there.
+            report: is told what was read, and how it was split.
 
         Raises:
             ConfigError: no such file, or one that can't be used.
         """
         found = self._read(folder, report)
         parts = self._three(found, report)
-        images = found.parts[parts["train"][0]].images
-        contract = self._contract(found, images[parts["train"][1]])
         splits = {name: _split(found, *parts[name]) for name in ("train", "validation")}
         alone = parts["test"] is not parts["validation"]
         splits["test"] = _split(found, *parts["test"]) if alone else splits["validation"]
-        report_duplicates(splits, report)
         return DataSet(
             name=found.path.stem,
-            contract=contract,
+            contract=self._contract(found, splits["train"].volumes),
             train=splits["train"],
             validation=splits["validation"],
             test=splits["test"],
@@ -110,7 +114,10 @@ class MedMnistSource:
         return _split(found, kept, np.arange(len(found.parts[kept].labels)))
 
     def _read(self, folder: Path, report: Report) -> MedMnistFile:
-        found = read_medmnist(self._path(folder))
+        if self.made and not folder.is_file():
+            found = made_up(self.made, self.seed)
+        else:
+            found = read_medmnist(self._path(folder))
         for name, part in found.parts.items():
             sides = "×".join(map(str, part.images.shape[1:]))
             report(
@@ -167,11 +174,7 @@ class MedMnistSource:
             )
             whole |= {"train": ("train", train), "validation": ("train", validation)}
         if "test" not in whole:
-            report(
-                "No test_images: what is said of the test split is measured on the VALIDATION "
-                "split, which also sets threshold and temperature. Score a file with "
-                "test_images for figures of data that nothing was chosen on"
-            )
+            report("No test_images: the validation split is tested on")
             whole["test"] = whole["validation"]
         return whole
 
