@@ -5,6 +5,7 @@ import sys
 import click
 
 from vcam_client.errors import VcamError
+from vcam_training._cli.ascent import ascent
 from vcam_training._cli.export import export
 from vcam_training._cli.images import images
 from vcam_training._cli.inspect import inspect
@@ -22,7 +23,7 @@ def cli() -> None:
     """Trains vcam models and exports them as SavedModels that serve their own maps."""
 
 
-for command in (run, sweep, export, layers, inspect, trust, page, phases, resize, images):
+for command in (run, sweep, export, layers, inspect, ascent, trust, page, phases, resize, images):
     cli.add_command(command)
 
 

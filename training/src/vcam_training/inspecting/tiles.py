@@ -20,9 +20,10 @@ _TEXT_INCHES = 0.23
 _GAP_INCHES = 0.1
 _LEFT_INCHES = 0.3
 _TITLE_INCHES = 0.4
-_BAR_INCHES = 0.75
+_BAR_INCHES, _LONGEST_BAR_INCHES = 0.75, 4.0
 _DPI = 110
-_OUTLINE = "#ff5a36"
+OUTLINE = "#20d6c7"
+"""Colour of masks."""
 _LETTERS = 22
 """Of a tile's text; longer ones are cut."""
 
@@ -100,16 +101,16 @@ def draw_tiles(
             shown = _draw(sheet, tile, corner, limits, colours)
         row += block_rows
     if bar and shown is not None:
-        below = _GAP_INCHES
+        long = min(height - _TITLE_INCHES - _TEXT_INCHES - _GAP_INCHES, _LONGEST_BAR_INCHES)
         place = figure.add_axes(
             (
                 (left + inner + 0.05) / width,
-                below / height,
+                (height - _TITLE_INCHES - _TEXT_INCHES - long) / height,
                 0.13 / width,
-                min(height - _TITLE_INCHES - below, 4.0) / height,
+                long / height,
             )
         )
-        figure.colorbar(shown, cax=place, label=bar)
+        figure.colorbar(shown, cax=place).set_label(bar, fontsize=8)
         place.tick_params(labelsize="small")
     figure.savefig(path, format="png")
 
@@ -156,7 +157,7 @@ def _draw(
             y + high - (np.arange(rows) + 0.5) * high / rows,
             covered,
             levels=[0.5],
-            colors=_OUTLINE,
+            colors=OUTLINE,
             linewidths=0.9,
         )
     text = tile.text if len(tile.text) <= _LETTERS else tile.text[: _LETTERS - 1] + "…"
