@@ -1,6 +1,7 @@
 """Held-out figures and chance on models whose maps are known by construction."""
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -12,7 +13,7 @@ from vcam_client.spec import CamLayer, Fit, Grid, Intensity, Metric
 from vcam_training.calibration import calibrate, fit_temperature, scores_of
 from vcam_training.data.contract import DataContract
 from vcam_training.data.dataset import Split
-from vcam_training.evaluate import Evaluation, evaluate
+from vcam_training.evaluate import ON_VALIDATION, Evaluation, evaluate
 from vcam_training.evidence_levels import measure
 from vcam_training.intervals import mean_interval, wilson_interval
 from vcam_training.localisation import energy_inside, heatmap_on_grid, overlap
@@ -82,7 +83,7 @@ CASES = split(
 
 @pytest.fixture(scope="module")
 def evaluation(brightness: keras.Model, layer: CamLayer) -> Evaluation:
-    return measured_of(brightness, layer, CASES, CASES)
+    return measured_of(brightness, layer, CASES, replace(CASES))
 
 
 def measured_of(
@@ -106,6 +107,17 @@ def test_accuracy(evaluation: Evaluation) -> None:
     assert (accuracy.value, accuracy.count, accuracy.split) == (4 / 6, 6, "test")
     assert (accuracy.lower, accuracy.upper) == wilson_interval(4, 6)
     assert accuracy.chance == 4 / 6  # what "lesion" for each would reach
+
+
+def test_figures_of_the_validation_split_are_called_so(
+    brightness: keras.Model, layer: CamLayer, evaluation: Evaluation
+) -> None:
+    """Where nothing was set aside, both splits are the same one."""
+    found = measured_of(brightness, layer, CASES, CASES)
+    assert {metric.split for metric in found.metrics} == {"validation"}
+    assert found.notes == (ON_VALIDATION, *evaluation.notes)
+    assert ON_VALIDATION not in evaluation.notes
+    assert [m.value for m in found.metrics] == [m.value for m in evaluation.metrics]
 
 
 def test_pointing_counts_each_volume_with_an_object(evaluation: Evaluation) -> None:
