@@ -98,7 +98,7 @@ def decode(text: str, shape: tuple[int, int]) -> NDArray[np.bool_]:
     if ends[-1] > rows * columns:
         raise ConfigError(
             f"Expected runs within {rows}×{columns} pixels, received some up to pixel {ends[-1]}. "
-            "Set the size of the images that the masks were drawn on."
+            "Set data.mask_size to the sides of the images that masks were drawn on."
         )
     steps = np.zeros(rows * columns + 1, np.int8)
     # runs may be empty or touch, so several steps can fall on one pixel
