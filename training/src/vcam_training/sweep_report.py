@@ -2,23 +2,23 @@
 
 import csv
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from vcam_client.errors import ConfigError
+from vcam_training.drawing import GREY, canvas, plain
+from vcam_training.replacing import replace_file
 from vcam_training.sweep import Done
 
 _LOG_FROM = 8.0
 """Ratio of the largest to the smallest value from which the axis is logarithmic."""
+_DPI = 110
 _SPREAD = 0.012
 """How far apart the seeds of one value are drawn, as a share of the axis."""
 
@@ -55,9 +55,9 @@ def write_figures(out: Path | str, runs: Sequence[Done]) -> None:
             for group in groups(runs)
         ],
     }
-    _replace(Path(out) / "sweep.csv", write_csv)
+    replace_file(Path(out) / "sweep.csv", write_csv)
     text = json.dumps(values, indent=2) + "\n"
-    _replace(Path(out) / "sweep.json", lambda part: part.write_text(text))
+    replace_file(Path(out) / "sweep.json", lambda part: part.write_text(text))
 
 
 def metric_names(runs: Sequence[Done]) -> list[str]:
@@ -122,13 +122,12 @@ def draw_sweep(path: Path, runs: Sequence[Done], names: Sequence[str]) -> None:
     the band reaches from the lowest to the highest. Across is the first setting; each
     combination of the others has a colour.
     """
-    figure = Figure(figsize=(5.6 * len(names), 4.4), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = canvas(5.6 * len(names), 4.4, dpi=_DPI)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         _draw_metric(axes, runs, name)
     seeds = len({run.trial.seed for run in runs})
     figure.suptitle(f"{runs[0].trial.config.name}: {len(runs)} runs, {seeds} seeds")
-    _replace(path, lambda part: figure.savefig(part, format="png"))
+    replace_file(path, lambda part: figure.savefig(part, format="png"))
 
 
 def _draw_metric(axes: Axes, runs: Sequence[Done], name: str) -> None:
@@ -152,11 +151,11 @@ def _draw_metric(axes: Axes, runs: Sequence[Done], name: str) -> None:
         _draw_series(axes, members, name, key, place_of, reach, f"C{number}", label or "mean")
     chance = [metric.chance for run in runs if (metric := run.metric(name)) is not None]
     if chance and all(one is not None for one in chance):
-        axes.axhline(np.mean(chance), color="grey", linestyle=":", label="by chance")
+        axes.axhline(np.mean(chance), color=GREY, linestyle=":", label="by chance")
     axes.set_xticks([place_of[text] for text in ticks], ticks)
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel=key, ylabel=name)
-    axes.grid(alpha=0.3)
+    plain(axes)
     axes.legend(fontsize="small")
 
 
@@ -221,10 +220,3 @@ def _means(group: Sequence[Done], names: Sequence[str]) -> dict[str, Any]:
 
 def _columns(name: str) -> tuple[str, str, str]:
     return name, f"{name}: lower", f"{name}: upper"
-
-
-def _replace(place: Path, write: Callable[[Path], object]) -> None:
-    """Lets `write` fill a file beside its place, then renames it."""
-    part = place.with_name(f".part-{place.name}")
-    write(part)
-    os.replace(part, place)

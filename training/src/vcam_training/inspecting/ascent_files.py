@@ -2,17 +2,14 @@
 
 import csv
 import json
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from vcam_client.errors import ConfigError
+from vcam_training.drawing import BLUE, canvas, plain
 from vcam_training.inspecting.ascent import Ascent
+from vcam_training.inspecting.writing import Write, write_all
 
 _DPI = 110
 
@@ -32,26 +29,15 @@ def write_ascent(found: Ascent, folder: Path | str, *, title: str, units: str) -
     Raises:
         ConfigError: they can't be written.
     """
-    folder = Path(folder)
     title = f"{title}: filter {found.filter_index} of {found.layer}"
-    files: dict[str, Callable[[Path], object]] = {
+    files: dict[str, Write] = {
         "pattern.npy": lambda part: _save(part, found.pattern),
         "pattern.png": lambda part: _draw_pattern(part, found, title, units),
         "ascent.csv": lambda part: _write_csv(part, found),
         "ascent.png": lambda part: _draw_curve(part, found, title),
         "ascent.json": lambda part: part.write_text(_text(found), encoding="utf-8"),
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, write in files.items():
-            part = folder / f".part-{name}"
-            write(part)
-            os.replace(part, folder / name)
-    except OSError as error:
-        raise ConfigError(
-            f"Can't write to '{folder}' ({error}). Name another folder with --out."
-        ) from error
-    return list(files)
+    return write_all(folder, files)
 
 
 def _text(found: Ascent) -> str:
@@ -81,11 +67,11 @@ def _write_csv(part: Path, found: Ascent) -> None:
 
 
 def _draw_curve(part: Path, found: Ascent, title: str) -> None:
-    figure = _figure(6, 4)
+    figure = canvas(6, 4, dpi=_DPI)
     axes = figure.subplots()
-    axes.plot(found.activation)
+    axes.plot(found.activation, color=BLUE)
     axes.set(xlabel="step", ylabel="mean activation of the filter")
-    axes.grid(alpha=0.3)
+    plain(axes)
     figure.suptitle(title, fontsize=10)
     figure.savefig(part, format="png")
 
@@ -98,7 +84,7 @@ def _draw_pattern(part: Path, found: Ascent, title: str, units: str) -> None:
     planes = [plane for band in bands for plane in _planes(band)]
     across = len(planes) // len(bands) if len(planes) > len(bands) else len(planes)
     down = -(-len(planes) // across)
-    figure = _figure(3.1 * across + 1.2, 3.2 * down + 0.5)
+    figure = canvas(3.1 * across + 1.2, 3.2 * down + 0.5, dpi=_DPI)
     panels = figure.subplots(down, across, squeeze=False)
     shown = None
     for number, (axes, (name, picture)) in enumerate(zip(panels.ravel(), planes, strict=True)):
@@ -126,9 +112,3 @@ def _planes(picture: NDArray[np.float32]) -> list[tuple[str, NDArray[np.float32]
     return [
         (f"axis {axis} at {at}", picture.take(at, axis=axis)) for axis, at in enumerate(middles)
     ]
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure

@@ -10,19 +10,16 @@
     activation.npy    float32 [*cells, C], what the layer answers
     gradient.npy      float32 [*cells, C], of the explained logit with respect to that
 
-Each is written beside its place and renamed.
+Those of another filter or layer stay.
 """
 
 import json
-import os
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_client.errors import ConfigError
 from vcam_training.inspecting.gallery import limits_of
 from vcam_training.inspecting.inspection import Inspection
 from vcam_training.inspecting.look import STRONG
@@ -34,10 +31,9 @@ from vcam_training.inspecting.scatter import (
     filter_scene,
     map_scene,
 )
+from vcam_training.inspecting.writing import Write, write_all
 
 JSON_FILE = "inspect.json"
-
-Write = Callable[[Path], object]
 
 
 def write_files(inspection: Inspection, folder: Path | str, *, frames: int = FRAMES) -> list[str]:
@@ -54,20 +50,8 @@ def write_files(inspection: Inspection, folder: Path | str, *, frames: int = FRA
     Raises:
         ConfigError: they can't be written.
     """
-    folder = Path(folder)
     drawings = _in_space(inspection, frames) if _is_volume(inspection) else _flat(inspection)
-    files = {**_values(inspection), **_channels(inspection), **drawings}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, write in files.items():
-            part = folder / f".part-{name}"
-            write(part)
-            os.replace(part, folder / name)
-    except OSError as error:
-        raise ConfigError(
-            f"Can't write to '{folder}' ({error}). Name another folder with --out."
-        ) from error
-    return list(files)
+    return write_all(folder, {**_values(inspection), **_channels(inspection), **drawings})
 
 
 def _is_volume(inspection: Inspection) -> bool:

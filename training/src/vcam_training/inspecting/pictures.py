@@ -4,16 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from vcam_client.errors import ConfigError
 from vcam_client.spec import CamLayer
+from vcam_training.drawing import OUTLINE, canvas
 from vcam_training.inspecting.look import Look
 from vcam_training.inspecting.placing import on_grid
-from vcam_training.inspecting.tiles import OUTLINE, Block, Tile, draw_tiles
+from vcam_training.inspecting.tiles import Block, Tile, draw_tiles
 
 MOST_CHANNELS = 64
 """Channels on a sheet; of more, those with the largest sums are shown."""
@@ -110,8 +109,7 @@ def draw_overlay(
     on_image = on_grid(values, image.shape, place)
     scale = norm_of(values, signed=signed)
     strength = np.abs(on_image) / max(abs(scale.vmin or 0.0), abs(scale.vmax or 0.0))
-    figure = Figure(figsize=(9.4, 4.7), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = canvas(9.4, 4.7, dpi=_DPI)
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     low, high = limits
     for axes, white in zip(panels, (high, high + _DARKER * (high - low)), strict=True):

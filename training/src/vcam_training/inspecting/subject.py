@@ -16,6 +16,7 @@ from vcam_training.cam_methods import DEFAULT_METHOD
 from vcam_training.config import Config
 from vcam_training.data.contract import DataContract
 from vcam_training.data.dataset import DataSet, Report
+from vcam_training.data.loading import load_data
 from vcam_training.evaluate import Evaluation
 from vcam_training.network import Network, read_network
 from vcam_training.run_folder import RunFolder, read_config, read_contract, read_finished
@@ -95,7 +96,8 @@ class Subject:
                 f"Expected the config of its training in the model spec of '{self.place}', found "
                 "none. Export the run again with `vcam-train export`, or give the run's folder."
             )
-        data = self.config.data.load(Path(folder), report)
+        config = self.config
+        data = load_data(config.data, folder, report, fold_text=config.fold, seed=config.seed)
         if self.data_sha256 and data.sha256 != self.data_sha256:
             raise ConfigError(
                 f"Expected the data that the model was trained with, sha256 "

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
+from vcam_training.drawing import OUTLINE
+
 TILE_INCHES = 1.35
 """Side of a tile on the sheet."""
 _LARGEST_TILE = 192
@@ -22,8 +24,6 @@ _LEFT_INCHES = 0.3
 _TITLE_INCHES = 0.4
 _BAR_INCHES, _LONGEST_BAR_INCHES = 0.75, 4.0
 _DPI = 110
-OUTLINE = "#20d6c7"
-"""Colour of masks."""
 _LETTERS = 22
 """Of a tile's text; longer ones are cut."""
 
