@@ -46,8 +46,10 @@ def draw_curves(path: Path, history: Sequence[Row], monitor: str, title: str) ->
     figure.savefig(path, format="png")
 
 
-def draw_reliability(path: Path, calibration: Calibration, title: str) -> None:
-    """How often scores of the test split came true, before and after calibration, as PNG.
+def draw_reliability(
+    path: Path, calibration: Calibration, title: str, *, split: str = "test"
+) -> None:
+    """How often scores of a held-out split came true, before and after calibration, as PNG.
 
     A dot for each bin with its 95 % interval and its number of scores. Dots on the
     diagonal are scores that are probabilities.
@@ -69,7 +71,7 @@ def draw_reliability(path: Path, calibration: Calibration, title: str) -> None:
         )
     figure.axes[0].set_ylabel("how often it came true")
     figure.axes[1].legend(loc="upper left")
-    figure.suptitle(f"{title}: {calibration.after.count} scores of the test split")
+    figure.suptitle(f"{title}: {calibration.after.count} scores of the {split} split")
     figure.savefig(path, format="png")
 
 

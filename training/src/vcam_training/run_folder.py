@@ -9,7 +9,12 @@
     tensorboard/    the same for TensorBoard
     checkpoints/    the last epoch's network with the optimizer's state
     best.keras      the network of the best epoch on the validation split
-    reliability.png how often scores of the test split came true
+    predictions.csv every answer to the validation and test splits
+    confusion.png, roc.png, reliability.png, scatter.png
+                    pictures of the answers to the test split, as far as the task has them
+    errors.csv, errors.png, errors/
+                    mistakes, the worst first: listed, with maps, a file for each volume
+    report.html     all of it on one page (docs/evaluation.md)
     metrics.json    held-out figures, calibration, levels of maps (docs/calibration.md);
                     written last, so a run with it is finished
 
@@ -18,7 +23,6 @@ written after everything else that the epoch left behind: what it stands for is 
 """
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +33,7 @@ from vcam_client.errors import ConfigError
 from vcam_training.config import Config
 from vcam_training.data.contract import DataContract
 from vcam_training.history import Row, better, read_history, write_history
+from vcam_training.replacing import replace_file
 
 
 class RunFolder:
@@ -97,10 +102,7 @@ class RunFolder:
 
     def replace(self, name: str, write: Callable[[Path], object]) -> None:
         """Lets `write` fill a file beside its place, then renames it."""
-        place = self.path / name
-        part = place.with_name(f".part-{place.name}")
-        write(part)
-        os.replace(part, place)
+        replace_file(self.path / name, write)
 
     def begin(self, facts: dict[str, Any]) -> None:
         """Notes config and data of a new run, or makes sure that a resumed one has the same data.

@@ -13,10 +13,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from vcam_client.errors import ConfigError
-from vcam_client.spec import CamLayer, Metric
+from vcam_client.spec import CamLayer
 from vcam_training.confidence import first_confidences
 from vcam_training.config import Config
-from vcam_training.curves import draw_curves, draw_reliability
+from vcam_training.curves import draw_curves
 from vcam_training.data.checks import check
 from vcam_training.data.dataset import DataSet, Split
 from vcam_training.data.loading import load_data
@@ -25,10 +25,12 @@ from vcam_training.epoch_figures import epoch_figures
 from vcam_training.evaluate import Evaluation, evaluate
 from vcam_training.history import Row, best, waited
 from vcam_training.intensity import intensity_layer
+from vcam_training.metric_text import in_words
 from vcam_training.perfect_map import perfect_map_dice
 from vcam_training.pipeline import plain_batches, steps_per_epoch, training_batches
 from vcam_training.provenance import code_version, library_versions, machine
 from vcam_training.receptive_field import cam_layer
+from vcam_training.results.run_report import write_run_page, write_run_results
 from vcam_training.run_folder import RunFolder, read_finished
 from vcam_training.task import Task
 from vcam_training.tracking import tracking
@@ -129,16 +131,24 @@ def run(
     report(f"Evaluating the best checkpoint on the {tested}")
     network = keras.models.load_model(folder.best)
     evaluated = evaluate(network, layer, contract, data.validation, data.test)
-    evaluation = evaluated.evaluation
-    calibration = evaluation.calibration
-    if calibration is not None:
-        folder.replace(
-            "reliability.png", lambda part: draw_reliability(part, calibration, config.name)
-        )
+    written = write_run_results(folder.path, config, data, network, layer, evaluated)
+    kept = best(history, config.monitor).epoch
+    write_run_page(
+        folder.path,
+        config,
+        evaluated.evaluation,
+        written,
+        layer=layer.name,
+        trained={
+            "network": f"{model.name}, {model.count_params():,} parameters",
+            "epochs": f"{len(history)}, kept the network of epoch {kept}",
+        },
+    )
     folder.write_json(
         "metrics.json",
         {
-            **evaluation.to_json_dict(),
+            **evaluated.evaluation.to_json_dict(),
+            "confusions": written.confusions,
             "layer": layer.name,
             "parameters": model.count_params(),
             "epochs": len(history),
@@ -335,7 +345,7 @@ def _ceiling(split: Split, layer: CamLayer) -> str:
 def _report_figures(run: Path, report: Report) -> None:
     evaluation = Evaluation.from_json_dict(read_finished(run, "metrics.json"))
     for metric in evaluation.metrics:
-        report(f"  {_in_words(metric)}")
+        report(f"  {in_words(metric)}")
     for note in evaluation.notes:
         report(f"  {note}")
 
@@ -345,17 +355,6 @@ def _in_short(row: Row) -> str:
     checked = {k.removeprefix("val_"): v for k, v in row.values.items() if k not in trained}
     texts = ["  ".join(f"{k} {v:.4f}" for k, v in part.items()) for part in (trained, checked)]
     return f"{texts[0]}  validation {texts[1]}  {row.seconds:.0f} s"
-
-
-def _in_words(metric: Metric) -> str:
-    if metric.lower is None or metric.upper is None:
-        return f"{metric.name}: {metric.value:.3f} of {metric.count}"
-    held_out = "held out" if metric.split == "test" else f"of the {metric.split} split"
-    words = (
-        f"{metric.name}: {metric.value:.2%} on {metric.count} {held_out} "
-        f"(95 % interval {metric.lower:.2%} to {metric.upper:.2%})"
-    )
-    return words if metric.chance is None else f"{words}, by chance {metric.chance:.2%}"
 
 
 def _clock(seconds: float) -> str:

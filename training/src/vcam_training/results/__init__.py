@@ -1,0 +1,1 @@
+"""What an evaluation leaves to be read: tables, pictures, mistakes, a page."""

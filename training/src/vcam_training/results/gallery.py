@@ -1,0 +1,175 @@
+"""Mistakes to be looked at: the scan, and what the map marks for the answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from vcam_client.evidence import Finding, finding, nothing_up_to
+from vcam_client.spec import CamLayer, Explanation
+from vcam_training.drawing import canvas, draw_plane, png
+from vcam_training.evaluate import Fixed
+from vcam_training.inspecting.gallery import limits_of, middle_slice
+from vcam_training.localisation import heatmap_on_grid
+from vcam_training.maps import explained
+from vcam_training.results.answers import Answers
+from vcam_training.results.mistakes import Mistake
+from vcam_training.task import Task
+
+MOST_SHOWN = 24
+_COLUMNS = 4
+_PANEL_INCHES = 1.55
+_TEXT_INCHES = 0.52
+_LETTERS = 44
+_DPI = 110
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Panel:
+    """A mistake and its picture; of a volume one slice along the first axis.
+
+    Attributes:
+        caption: what is to be seen.
+        scan: float32 [rows, columns], physical values.
+        heat: float32 [rows, columns] in [0, 1]; zero where the map holds no evidence.
+        mask: bool [rows, columns], the object that the truth is about.
+        limits: values that are black and white.
+        aspect: height of a pixel, in widths.
+    """
+
+    caption: str
+    scan: NDArray[np.float32] = field(repr=False)
+    heat: NDArray[np.float32] = field(repr=False)
+    mask: NDArray[np.bool_] = field(repr=False)
+    limits: tuple[float, float]
+    aspect: float = 1.0
+
+    def picture(self) -> bytes:
+        """The scan, and beside it the scan with map and object, as PNG."""
+        figure = canvas(2 * _PANEL_INCHES + 0.1, _PANEL_INCHES * self.height)
+        for axes, with_map in zip(figure.subplots(1, 2), (False, True), strict=True):
+            self.draw(axes, with_map=with_map)
+        return png(figure)
+
+    def draw(self, axes: Axes, *, with_map: bool) -> None:
+        """Draws the scan, with map and object or without."""
+        draw_plane(
+            axes,
+            self.scan,
+            self.limits,
+            heat=self.heat if with_map else None,
+            mask=self.mask if with_map else None,
+            aspect=self.aspect,
+        )
+
+    @property
+    def height(self) -> float:
+        """Of the picture, in widths, within bounds."""
+        rows, columns = self.scan.shape
+        return float(np.clip(rows * self.aspect / columns, 0.4, 2.0))
+
+
+def panels(
+    model: keras.Model,
+    layer: CamLayer,
+    fixed: Fixed,
+    answers: Answers,
+    found: Sequence[Mistake],
+) -> list[Panel]:
+    """Explains the first MOST_SHOWN mistakes, each for what it is about.
+
+    Of exclusive classes that is the class answered.
+
+    Args:
+        model: a training model.
+        layer: where maps are read.
+        fixed: the method, and from which level on its maps are evidence.
+        answers: of the split.
+        found: mistakes, the worst first.
+    """
+    shown = found[:MOST_SHOWN]
+    if not shown:
+        return []
+    level = nothing_up_to(
+        Explanation(
+            signature=fixed.method,
+            method=fixed.method,
+            layer=layer.name,
+            reference_maximum=fixed.levels.reference_maximum,
+            evidence_minimum=fixed.levels.evidence_minimum,
+        )
+    )
+    volumes = np.stack([np.asarray(answers.split.volumes[one.number]) for one in shown])
+    asked = np.array([[one.class_index] for one in shown], np.int32)
+    maps = explained(
+        model,
+        layer.name,
+        volumes,
+        asked,
+        methods=(fixed.method,),
+        exclusive=answers.task is Task.CLASSES,
+    )
+    limits = limits_of(answers.contract, list(volumes))
+    return [
+        _panel(answers, one, volume, each.cams[fixed.method][0], layer, level, limits)
+        for one, volume, each in zip(shown, volumes, maps, strict=True)
+    ]
+
+
+def draw_sheet(path: Path, shown: Sequence[Panel], title: str) -> None:
+    """All panels on one sheet with their captions, as PNG."""
+    columns = min(_COLUMNS, len(shown))
+    rows = -(-len(shown) // columns)
+    height = _PANEL_INCHES * max(panel.height for panel in shown) + _TEXT_INCHES
+    figure = canvas(columns * (2 * _PANEL_INCHES + 0.35), rows * height + 0.4, dpi=_DPI)
+    figure.suptitle(title, fontsize=11)
+    parts = figure.subfigures(rows, columns, squeeze=False).ravel()
+    for part, panel in zip(parts, shown, strict=False):
+        part.suptitle(_folded(panel.caption), fontsize=7.5)
+        for axes, with_map in zip(part.subplots(1, 2), (False, True), strict=True):
+            panel.draw(axes, with_map=with_map)
+    figure.savefig(path, format="png")
+
+
+def _panel(
+    answers: Answers,
+    mistake: Mistake,
+    volume: NDArray,
+    cam: NDArray[np.float32],
+    layer: CamLayer,
+    level: float,
+    limits: tuple[float, float],
+) -> Panel:
+    label = answers.split.labels[mistake.number]
+    about = int(label) if answers.task is Task.CLASSES else mistake.class_index
+    mask = np.asarray(answers.split.mask(mistake.number, about))
+    evidence = finding(cam, level) is Finding.EVIDENCE
+    heat = heatmap_on_grid(cam, volume.shape, layer) * evidence
+    if volume.ndim == 3:
+        at = middle_slice(mask if mask.any() else heat)
+        volume, mask, heat = volume[at], mask[at], heat[at]
+    spacing = answers.contract.grid.spacing_mm
+    caption = mistake.caption(answers.contract.unit)
+    return Panel(
+        caption=caption if evidence else f"{caption}. The map holds no evidence.",
+        scan=np.asarray(volume, np.float32),
+        heat=heat.astype(np.float32),
+        mask=mask,
+        limits=limits,
+        aspect=spacing[-2] / spacing[-1] if len(spacing) >= 2 else 1.0,
+    )
+
+
+def _folded(text: str) -> str:
+    """On up to three lines."""
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(lines[-1]) + len(word) >= _LETTERS:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}".strip()
+    return "\n".join(lines[:3])
