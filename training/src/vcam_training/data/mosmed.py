@@ -137,6 +137,11 @@ def _unpack(archive: Path, folder: Path) -> None:
                 name = Path(member.filename).name
                 if member.is_dir() or not name.endswith(_SUFFIXES) or name.startswith("."):
                     continue
+                if (part / name).exists():
+                    raise ConfigError(
+                        f"Expected scans of different names in '{archive}', found {name!r} twice. "
+                        "Unpack it by hand into the folder of its class."
+                    )
                 with source.open(member) as stream, (part / name).open("wb") as target:
                     shutil.copyfileobj(stream, target)
     except (zipfile.BadZipFile, EOFError) as error:
