@@ -1,5 +1,6 @@
 """Slices of porous media as a config names them, and the fractions of phases they have."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +39,9 @@ class SoilPorositySource:
         size: pixels along both sides of the slice that a network sees.
         targets: out of 1 to 5; 1 − the fraction of that phase, 5 of phases 5 and 6.
             A network has one output for each.
-        bands: edges of the three bands that are a slice's red, green and blue, each a
+        bands: edges of the three bands that are a slice's red, green and blue, each the
             number of phases below it: 0, 2, 4, 6 are phases 1 and 2, 3 and 4, 5 and 6.
+            Empty: what a target counts is a band of its own, see `bands_for`.
         made_slices, made_size: of a synthetic medium, voxels.
         blocks, validation, test, gap: of the split, see `ContiguousBlocks`.
         seed: of the synthetic medium and of the split.
@@ -51,7 +53,7 @@ class SoilPorositySource:
     crop: tuple[int, ...] = ()
     size: int = 64
     targets: tuple[int, ...] = (1,)
-    bands: tuple[int, ...] = (0, 2, 4, 6)
+    bands: tuple[int, ...] = ()
     made_slices: int = 1200
     made_size: int = 64
     blocks: int = 24
@@ -68,11 +70,12 @@ class SoilPorositySource:
             )
         if self.size < 1:
             raise ConfigError(f"Expected a size of at least 1 pixel, received {self.size}.")
-        ascending = all(a < b for a, b in zip(self.bands, self.bands[1:], strict=False))
-        if len(self.bands) != 4 or not ascending or self.bands[0] < 0 or self.bands[-1] > PHASES:
+        bands = self.bands or bands_for(self.targets)
+        ascending = all(a < b for a, b in itertools.pairwise(bands))
+        if len(bands) != 4 or not ascending or bands[0] < 0 or bands[-1] > PHASES:
             raise ConfigError(
                 f"Expected four ascending edges of three bands, numbers from 0 to {PHASES}, "
-                f"received {self.bands}. Set data.bands."
+                f"received {bands}. Set data.bands."
             )
         self._blocks  # noqa: B018  checks the values
         self._medium  # noqa: B018
@@ -101,7 +104,7 @@ class SoilPorositySource:
             intensity=Intensity(
                 units=units,
                 dtype="float32",
-                band_edges=tuple(phases.edges[at] for at in self.bands),
+                band_edges=tuple(phases.edges[at] for at in self.bands or bands_for(self.targets)),
             ),
             slice_aggregation=SliceAggregation.MEAN,
         )
@@ -175,6 +178,25 @@ def targets(fractions: NDArray[np.float64], wanted: Sequence[int]) -> NDArray[np
     left_out = [[phase - 1 for phase in TARGETS[target]] for target in wanted]
     columns = [1 - fractions[:, phases].sum(axis=1) for phases in left_out]
     return np.stack(columns, axis=1).astype(np.float32)
+
+
+def bands_for(wanted: Sequence[int]) -> tuple[int, int, int, int]:
+    """Edges of three bands that span all phases, one of which is what a target counts.
+
+    A network can count what its input tells apart. Of target 3: phases 1 and 2, phase 3,
+    phases 4 to 6. Of several targets: phases 1 and 2, 3 and 4, 5 and 6; what tells
+    phases of one band apart is then left to the picture.
+
+    Args:
+        wanted: targets out of TARGETS.
+    """
+    phases = TARGETS[wanted[0]]
+    below, end = phases[0] - 1, phases[-1]
+    if len(wanted) > 1 or end == PHASES:
+        return 0, 2, 4, PHASES
+    if below == 0:
+        return 0, end, (end + PHASES) // 2, PHASES
+    return 0, below, end, PHASES
 
 
 def _label(target: int) -> str:

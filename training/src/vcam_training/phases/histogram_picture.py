@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from vcam_training.drawing import canvas
 from vcam_training.phases.colours import colour_of
 from vcam_training.phases.partition import Partition
 
+_DPI = 100
 _BINS = 300
 """Bars at most; enough for each value of 8 bits."""
 
@@ -28,8 +28,7 @@ def draw_histogram(
     """
     edges = bin_edges(values, _BINS)
     counts, _ = np.histogram(values, edges)
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = canvas(9, 4.5, dpi=_DPI)
     axes = figure.subplots()
     middles = (edges[:-1] + edges[1:]) / 2
     limits = np.array(phases.edges[1:-1])
@@ -58,7 +57,7 @@ def draw_histogram(
     axes.set_yscale("log")
     axes.set(xlabel=f"value{f', {units}' if units else ''}", ylabel="voxels")
     figure.suptitle(title)
-    figure.savefig(path, format="png", dpi=100)
+    figure.savefig(path, format="png")
 
 
 def bin_edges(values: NDArray[np.float32], wanted: int) -> NDArray[np.float64]:

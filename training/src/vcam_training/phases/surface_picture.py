@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vcam_client.errors import ConfigError
+from vcam_training.drawing import canvas
 from vcam_training.phases.colours import colour_of
 from vcam_training.phases.surface import Surface
 
@@ -51,7 +53,7 @@ class Scene:
 
 def draw_surfaces(path: Path, scene: Scene) -> None:
     """One view, as PNG."""
-    _figure(scene, _AZIMUTH_DEG).savefig(path, format="png", dpi=_DPI)
+    _figure(scene, _AZIMUTH_DEG).savefig(path, format="png")
 
 
 def draw_turning(path: Path, scene: Scene, *, frames: int = FRAMES) -> None:
@@ -63,10 +65,10 @@ def draw_turning(path: Path, scene: Scene, *, frames: int = FRAMES) -> None:
         frames: of a turn.
 
     Raises:
-        ConfigError: fewer than two frames.
+        ConfigError: no frames.
     """
-    if frames < 2:
-        raise ConfigError(f"Expected at least 2 frames of a turn, received {frames}.")
+    if frames < 1:
+        raise ConfigError(f"Expected at least one frame of a turn, received {frames}.")
     views = [_image(scene, _AZIMUTH_DEG + 360.0 * at / frames) for at in range(frames)]
     views[0].save(
         path,
@@ -79,15 +81,14 @@ def draw_turning(path: Path, scene: Scene, *, frames: int = FRAMES) -> None:
 
 
 def _image(scene: Scene, azimuth: float) -> Image.Image:
-    canvas = FigureCanvasAgg(_figure(scene, azimuth))
-    canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    drawn = FigureCanvasAgg(_figure(scene, azimuth))
+    drawn.draw()
+    return Image.fromarray(np.asarray(drawn.buffer_rgba())[..., :3])
 
 
 def _figure(scene: Scene, azimuth: float) -> Figure:
     """A view from the side; slices run upwards."""
-    figure = Figure(figsize=(_INCHES, _INCHES), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = canvas(_INCHES, _INCHES, dpi=_DPI)
     axes = figure.subplots()
     view = _view(azimuth)
     corners = _corners(scene)
@@ -131,7 +132,7 @@ def _corners(scene: Scene) -> NDArray[np.float64]:
     return _centred(scene, ends * np.array(scene.shape) - 0.5)
 
 
-def _draw_box(axes: object, corners: NDArray[np.float64], *, far: bool) -> None:
+def _draw_box(axes: Axes, corners: NDArray[np.float64], *, far: bool) -> None:
     """The edges of the box that end at its farthest corner, or all others."""
     farthest = int(corners[:, 2].argmin())
     lines = [
@@ -140,7 +141,7 @@ def _draw_box(axes: object, corners: NDArray[np.float64], *, far: bool) -> None:
         for b in (a | bit for bit in (1, 2, 4) if not a & bit)
         if (farthest in (a, b)) == far
     ]
-    axes.add_collection(  # type: ignore[attr-defined]
+    axes.add_collection(
         LineCollection(
             lines,
             colors="0.7" if far else "0.4",
