@@ -1,6 +1,7 @@
 """The pattern that a filter answers to: the input that makes its activation rise.
 
-Normalised gradient ascent from noise inside the intensity window: each step goes along
+Normalised gradient ascent from noise inside the intensity window (fine and of little
+contrast, or coarser if the filter doesn't answer to that): each step goes along
 the gradient of the filter's mean activation, divided by its root mean square, and keeps
 values in the window. A step after which the filter answers less is taken back and tried
 again half as long, so that the activation never falls.
@@ -28,10 +29,9 @@ from vcam_training.target_layer import target_layer
 STEPS = 100
 STEP_SIZE = 0.02
 """Root mean square of a full step, in widths of the window."""
-START = (0.4, 0.6)
-"""Noise at the start, uniform, in widths of the window from its lower end."""
-STARTS = 5
-"""Draws of the noise that are tried until one gives the filter a gradient."""
+STARTS = (((0.4, 0.6), 1), ((0.0, 1.0), 1), ((0.0, 1.0), 4), ((0.0, 1.0), 16))
+"""Noise at the start: uniform, in widths of the window from its lower end, and side of the
+blocks of voxels that are alike. The first that gives the filter a gradient is taken."""
 _SHORTEST = 1e-4
 """Of a step, as a share of a full one: the ascent has arrived."""
 _UNIT = (0.0, 1.0)
@@ -100,21 +100,21 @@ def ascend(
                 subject.model, target.layers, tf.identity(given), one_logit=subject.has_one_logit
             )
             features = passed.features[0]
-            _check_channel(layer, filter_index, features.shape[-1])
+            _check_channel(target.name, filter_index, features.shape[-1])
             mean = tf.reduce_mean(features[..., filter_index])
         return mean, tape.gradient(mean, variable, unconnected_gradients="zero")
 
     rng = np.random.default_rng(seed)
-    for _ in range(STARTS):
-        noise = rng.uniform(*START, size=shape)
+    for ends, side in STARTS:
+        noise = _noise(rng, shape, ends, side)
         variable.assign((low + (high - low) * noise).astype(np.float32))
         value, gradient = answer()
         if float(tf.reduce_max(tf.abs(gradient))) > 0:
             break
     else:
         raise ConfigError(
-            f"Expected a filter of {layer!r} that answers to noise, filter {filter_index} has no "
-            "gradient anywhere. Choose another --filter, or another --seed."
+            f"Expected a filter of {target.name!r} that answers to noise, filter {filter_index} "
+            "has no gradient anywhere. Choose another --filter, or another --seed."
         )
     activation, sizes = [float(value)], []
     length = STEP_SIZE
@@ -145,6 +145,17 @@ def ascend(
         activation=np.array(activation),
         step_sizes=np.array(sizes),
     )
+
+
+def _noise(
+    rng: np.random.Generator, shape: tuple[int, ...], ends: tuple[float, float], side: int
+) -> NDArray[np.float64]:
+    """float64 [1, *grid, C]: uniform, the same in blocks of `side` voxels."""
+    coarse = (1, *(-(-size // side) for size in shape[1:-1]), shape[-1])
+    noise = rng.uniform(*ends, size=coarse)
+    for axis in range(1, len(shape) - 1):
+        noise = noise.repeat(side, axis=axis)
+    return noise[tuple(slice(size) for size in shape)]
 
 
 def _check_channel(layer: str, index: int, channels: int) -> None:
