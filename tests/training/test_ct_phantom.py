@@ -7,15 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 
 from vcam_client import read_volume
 from vcam_client.errors import ConfigError
-from vcam_training.config import load
+from vcam_client.grid import to_model_grid
+from vcam_training.config import Config, load
 from vcam_training.data import ct_phantom
 from vcam_training.data.ct_phantom import Counts, Entry, read_index, write
 from vcam_training.data.sources import CtPhantomSource
+from vcam_training.intensity import intensity_layer
 from vcam_training.receptive_field import cam_layer
 
 COUNTS = Counts(train=10, validation=2, test=4)
@@ -264,22 +267,52 @@ def test_the_fine_experiment_shows_the_demos_phantoms_twice_as_fine(tiny: bool) 
     assert replace(same, test=demo.data.test) == demo.data
     assert fine.data.shape == tuple(2 * n for n in demo.data.shape)
     assert 2 * fine.data.spacing_mm == demo.data.spacing_mm
-    layers = [cam_layer(c.model.build(c.data.grid.shape, c.data.window, 1)) for c in (demo, fine)]
+    layers = [cam_layer(network_of(config)) for config in (demo, fine)]
     assert layers[0].cells == layers[1].cells
     assert [2 * s for s in layers[0].stride] == list(layers[1].stride)
 
 
-def test_volumes_lie_on_the_disk_and_leave_nothing_there(tmp_path: Path) -> None:
+def test_volumes_on_the_grid_are_kept_beside_the_phantoms(tmp_path: Path) -> None:
     source = CtPhantomSource(shape=(12, 16, 16), spacing_mm=20.0, train=2, validation=2, test=2)
-    data = source.load(tmp_path, lambda line: None)
+    told: list[str] = []
+    data = source.load(tmp_path, told.append)
     place = tmp_path / source.folder_name()
     named = {entry.path for entry in read_index(place / ct_phantom.INDEX)}
     assert {p.name for p in place.glob("*[!k].nii.gz")} == named
-    assert {p.suffix for p in place.iterdir()} == {".gz", ".json", ".jsonl"}
-    assert isinstance(data.train.volumes.base, np.memmap)
-    again = source.load(tmp_path, lambda line: None)
-    np.testing.assert_array_equal(again.train.volumes, data.train.volumes)
-    assert not np.shares_memory(again.train.volumes, data.train.volumes)
+    assert {p.name for p in place.iterdir() if p.suffix != ".gz"} == {
+        "settings.json",
+        "index.jsonl",
+        "grids",
+    }
+    assert "Reading scans onto a grid of 12×16×16 voxels: 6 of 6" in told
+    told.clear()
+    again = source.load(tmp_path, told.append)
+    assert told == []
+    for one, other in zip(data.splits.values(), again.splits.values(), strict=True):
+        np.testing.assert_array_equal(one.volumes, other.volumes)
+        np.testing.assert_array_equal(one.masks, other.masks)
+        assert one.volumes.source.filename == other.volumes.source.filename
+        assert not one.volumes.source.flags.writeable
+    assert data.test.names == ("test_0000", "test_0001")
+
+
+def test_a_split_is_what_the_client_would_send(tmp_path: Path) -> None:
+    source = CtPhantomSource(
+        shape=(24, 32, 32), spacing_mm=10.0, train=4, validation=2, test=2, seed=3
+    )
+    data = source.load(tmp_path, lambda line: None)
+    place = tmp_path / source.folder_name()
+    index = place / ct_phantom.INDEX
+    assert data.sha256 == hashlib.sha256(index.read_bytes()).hexdigest()
+    for name, split in data.splits.items():
+        entries = [entry for entry in read_index(index) if entry.split == name]
+        for entry, volume, mask in zip(entries, split.volumes, split.masks, strict=True):
+            sent = to_model_grid(read_volume(place / entry.path), data.grid, np.int16)
+            np.testing.assert_array_equal(volume, sent)
+            if entry.mask is not None:
+                marked = read_volume(place / entry.mask)
+                share = to_model_grid(marked, replace(data.grid, padding_value=0.0))
+                np.testing.assert_array_equal(mask, share >= 0.5)
 
 
 def test_a_disk_without_room_is_one_clear_error(
@@ -289,6 +322,12 @@ def test_a_disk_without_room_is_one_clear_error(
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=12_000))
     with pytest.raises(ConfigError, match=r"0\.0 GB of room in .* Name another folder with --data"):
         source.load(tmp_path, lambda line: None)
+
+
+def network_of(config: Config) -> keras.Model:
+    contract = config.data.contract
+    scaling = intensity_layer(config.scaling, contract.intensity, contract.grid)
+    return config.model.build(contract.grid.shape, scaling, config.outputs(contract))
 
 
 def _grown(mask: np.ndarray, reach: int) -> np.ndarray:

@@ -38,6 +38,7 @@ def test_it_looks_like_an_array() -> None:
     assert_array_equal(list(rows), SOURCE[INDEX])
     assert np.asarray(rows, np.float32).dtype == np.float32
     assert rows.any()
+    assert_array_equal(rows.any(axis=(1, 2)), SOURCE[INDEX].any(axis=(1, 2)))
     assert not Rows(np.zeros((3, 2)), np.array([0, 1])).any()
 
 

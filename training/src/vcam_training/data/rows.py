@@ -56,9 +56,11 @@ class Rows:
             raise ValueError("Rows of a larger array are copied where they become one.")
         return np.asarray(self.source[self.index], dtype)
 
-    def any(self) -> bool:
-        """Whether there is anything but zeros, found row by row."""
-        return any(bool(row.any()) for row in self)
+    def any(self, axis: int | tuple[int, ...] | None = None) -> Any:
+        """Whether there is anything but zeros; over all axes found row by row."""
+        if axis is None:
+            return any(bool(row.any()) for row in self)
+        return np.asarray(self).any(axis)
 
 
 def concatenated(first: Any, second: Any) -> Any:
