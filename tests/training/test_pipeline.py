@@ -14,7 +14,6 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from vcam_client.spec import Grid
-from vcam_training.augment import augmenter
 from vcam_training.augmentation import Augmentation
 from vcam_training.data.dataset import Split, no_masks
 from vcam_training.pipeline import (
@@ -27,7 +26,7 @@ from vcam_training.pipeline import (
 COUNT = 12
 SHAPE = (6, 8, 7)
 GRID = Grid(shape=SHAPE, padding_value=-1000.0)
-VARIED = Augmentation(mirror=(2,), shift=2, rotate=20.0, gain=0.1, noise=5.0)
+VARIED = Augmentation(mirror=(2,), rotate=20.0, noise=5.0)
 PLAIN = Augmentation()
 AUGMENTATIONS = [PLAIN, VARIED]
 
@@ -123,18 +122,16 @@ def test_parallelism_and_batches_change_nothing() -> None:
             assert one.tobytes() == other.tobytes()
 
 
-def test_changes_are_those_of_the_augmenter() -> None:
-    """Voxel by voxel, from the physical values of the split."""
+def test_volumes_are_moved_whole_or_padded() -> None:
+    """By a change that makes no new values: nothing is scaled or rounded on the way."""
     split = some_split()
-    shift = Augmentation(shift=2)
-    volumes, targets = joined(epoch_of(split, shift))
-    change = augmenter(shift, GRID)
+    volumes, targets = joined(epoch_of(split, Augmentation(shift=2)))
+    moved = 0
     for volume, (number,) in zip(volumes[..., 0], targets.astype(int), strict=True):
-        given = tf.constant(split.volumes[number], tf.float32)
-        possible = {change(given, tf.constant([0, s]), None)[0].numpy().tobytes() for s in range(3)}
-        assert len(possible) > 1
-        known = np.isin(np.unique(volume), [*np.unique(split.volumes[number]), -1000])
-        assert known.all()
+        inside = volume[volume != GRID.padding_value]
+        assert set(inside) <= set(split.volumes[number].ravel())
+        moved += inside.size < volume.size
+    assert moved > COUNT / 2
 
 
 def test_weights_go_with_their_volumes() -> None:
