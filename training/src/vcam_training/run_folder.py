@@ -5,6 +5,7 @@
     versions.json   code and libraries
     history.csv     one row for each epoch
     curves.png      the same, drawn
+    gallery.png     some volumes of each split, with their labels and masks
     montage.png     slices of the first volume of the validation split
     tensorboard/    the same for TensorBoard
     checkpoints/    the last epoch's network with the optimizer's state

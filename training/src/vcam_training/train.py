@@ -24,6 +24,7 @@ from vcam_training.data.montage import draw_first
 from vcam_training.epoch_figures import epoch_figures
 from vcam_training.evaluate import Evaluation, evaluate
 from vcam_training.history import Row, best, waited
+from vcam_training.inspecting.gallery import draw_gallery
 from vcam_training.intensity import intensity_layer
 from vcam_training.metric_text import in_words
 from vcam_training.perfect_map import perfect_map_dice
@@ -96,6 +97,7 @@ def run(
         "versions.json", {"code": code_version(), "machine": machine(), **library_versions()}
     )
     report(f"{model.name}: {model.count_params():,} parameters")
+    folder.replace("gallery.png", lambda part: draw_gallery(part, data))
     if data.grid.ndim == 3:
         folder.replace("montage.png", lambda part: draw_first(part, data.validation, data.contract))
     report(
