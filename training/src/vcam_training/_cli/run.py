@@ -49,7 +49,7 @@ def run(
     mlflow: Path | None,
     tiny: bool,
 ) -> None:
-    """Train CONFIG: solids, discs, ct_phantom, ct_phantom_fine, or a Python file.
+    """Train CONFIG: one that comes with vcam, such as solids or ct_pneumonia, or a Python file.
 
     An interrupted run resumes; a finished one is left as it is.
     """

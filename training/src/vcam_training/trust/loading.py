@@ -12,6 +12,8 @@ from vcam_serving.publish import versions
 from vcam_serving.verify import SPEC_FILE
 from vcam_training.config import Config
 from vcam_training.data.dataset import Report, Split
+from vcam_training.data.loading import load_data
+from vcam_training.evaluate import ON_VALIDATION
 from vcam_training.network import read_network
 from vcam_training.trust.cases import refuse_regressions
 
@@ -57,7 +59,9 @@ def load(place: Path | str, data_folder: Path | str, report: Report) -> Exported
             "vcam_training.trust.measure with scans of your own."
         )
     config = Config.from_json_dict(json.loads(spec.provenance.config))
-    data = config.data.load(Path(data_folder), report)
+    data = load_data(config.data, data_folder, report, fold_text=config.fold, seed=config.seed)
+    if data.is_tested_on_validation:
+        report(ON_VALIDATION)
     if data.sha256 != spec.provenance.data_sha256:
         raise ConfigError(
             f"Expected the data that the model was trained on, sha256 "
