@@ -138,6 +138,16 @@ def test_classes_stay_in_their_shares_where_patients_have_several_scans() -> Non
         assert labels[part].mean() == pytest.approx(labels.mean(), abs=0.03)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_label_of_as_many_groups_as_parts_is_in_each(seed: int) -> None:
+    groups = np.repeat(np.arange(30), 3)
+    labels = np.zeros((90, 2), bool)
+    labels[::2, 0] = True
+    labels[[0, 1, 40, 80], 1] = True  # of three patients
+    for part in split(labels, groups, (0.7, 0.15, 0.15), seed):
+        assert labels[part, 1].any()
+
+
 def test_targets_have_the_same_range_in_every_part() -> None:
     values = np.random.default_rng(0).exponential(size=(200, 1))
     for part in split(values, None, (0.5, 0.5), seed=0):

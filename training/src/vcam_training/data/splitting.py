@@ -2,10 +2,11 @@
 
 Exclusive classes without groups are divided exactly: each class, and the whole, in the
 shares asked for, to the next whole number. Everything else is dealt out one group after
-the other, the rarest labels and the largest groups first, each to the part that its labels
-(each finding for itself, not combinations of findings) bring nearest to its shares, after
-K. Sechidis et al., On the stratification of multi-label data, ECML PKDD 2011. Targets of a
-regression are stratified by fifths of each target.
+the other, those with the rarest labels first and of these the largest ones, each to the
+part that its labels (each finding for itself, not combinations of findings) bring nearest
+to its shares, after K. Sechidis et al., On the stratification of multi-label data, ECML
+PKDD 2011. A label of as many groups as there are parts is in each of them, unless the
+parts that lack it are full. Targets of a regression are stratified by fifths of each.
 
 The same labels, groups, shares and seed give the same parts.
 """
@@ -125,7 +126,8 @@ def _dealt(
     there = np.zeros_like(wanted)
 
     rarest = np.where(units > 0, totals, np.inf).min(axis=1)
-    order = np.lexsort((rng.random(len(sizes)), rarest, -sizes))
+    order = np.lexsort((rng.random(len(sizes)), -sizes, rarest))
+    left = (units > 0).sum(axis=0)
     chosen = np.empty(len(sizes), np.intp)
     for done, unit in enumerate(order):
         empty = there[:, -1] == 0
@@ -133,6 +135,12 @@ def _dealt(
         allowed = empty if empty.sum() >= len(order) - done else there[:, -1] < wanted[:, -1]
         if not allowed.any():
             allowed[:] = True
+        # The last groups with a label are for parts that don't have it yet.
+        for label in np.flatnonzero(units[unit]):
+            lacking = allowed & (there[:, label] == 0)
+            if lacking.any() and left[label] <= (there[:, label] == 0).sum():
+                allowed = lacking
+        left -= units[unit] > 0
         gap = ((there + units[unit] - wanted) ** 2 - (there - wanted) ** 2) / wanted
         cost = np.where(allowed, gap.sum(axis=1), np.inf)
         best = np.flatnonzero(cost <= cost.min() + 1e-9)
