@@ -93,6 +93,15 @@ def test_masks_are_there_where_labels_are(data: DataSet) -> None:
     np.testing.assert_array_equal(masks[-5:, 4], whole[-5:, 4])
 
 
+def test_masks_can_be_left_to_some_findings(folder: Path, data: DataSet) -> None:
+    few = replace(TINY, marked=("Pneumothorax",)).load(folder, quiet)
+    assert set(few.test.finding_masks) == {PNEUMOTHORAX}
+    assert set(data.test.finding_masks) == set(range(len(FINDINGS)))
+    np.testing.assert_array_equal(
+        few.train.finding_masks[PNEUMOTHORAX], data.train.finding_masks[PNEUMOTHORAX]
+    )
+
+
 def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:
     what = StandIn(size=48, train=3, validation=1, test=1)
     made = [write_stand_in(tmp_path / name, what, quiet) for name in ("one", "two")]
@@ -284,7 +293,15 @@ def write_radiograph(pydicom: object, path: Path, stored: np.ndarray, lies: list
 
 
 @pytest.mark.parametrize(
-    "values", [{"size": 0}, {"sample": -1}, {"window": (5.0, 5.0)}, {"train": 0}, {"made_size": 8}]
+    "values",
+    [
+        {"size": 0},
+        {"marked": ("Flu",)},
+        {"sample": -1},
+        {"window": (5.0, 5.0)},
+        {"train": 0},
+        {"made_size": 8},
+    ],
 )
 def test_impossible_settings_are_refused(values: dict) -> None:
     with pytest.raises(ConfigError, match=r"data\."):

@@ -46,6 +46,7 @@ class ChestXraySource:
         images: folder with the images, however deep; "" for the table's own.
         masks: CSV file of run lengths, see `run_length`; "" for none. Rows that don't say
             of what are of pneumothoraces. The stand-in has its own.
+        marked: findings whose masks are taken; empty for all that there are.
         mask_size: rows and columns that masks were drawn on, 1024 of ChestX-ray14;
             0 for the images as they are.
         size: pixels along both sides of the model's grid.
@@ -61,6 +62,7 @@ class ChestXraySource:
     table: str = ""
     images: str = ""
     masks: str = ""
+    marked: tuple[str, ...] = ()
     mask_size: int = 0
     size: int = 224
     window: tuple[float, float] = (0.0, 255.0)
@@ -82,6 +84,12 @@ class ChestXraySource:
             )
         if not self.window[0] < self.window[1]:
             raise ConfigError(f"Expected data.window as low,high, received {self.window}.")
+        unknown = set(self.marked) - set(FINDINGS)
+        if unknown:
+            raise ConfigError(
+                f"Expected data.marked out of {', '.join(FINDINGS)}, received "
+                f"{', '.join(sorted(unknown))}."
+            )
         self.stand_in  # noqa: B018  checks the values
 
     @property
@@ -206,7 +214,7 @@ class ChestXraySource:
             masks = {
                 number: RadiographMasks(source, files[piece], name, findings[:, number])
                 for number, name in enumerate(FINDINGS)
-                if name in runs.findings
+                if name in runs.findings and name in (self.marked or FINDINGS)
             }
         return Split(
             volumes=volumes,
