@@ -38,12 +38,17 @@ class Fitted:
             score from which on it is decided for; None for more classes, and for
             findings, where a single number could not be right for all of them.
         finding_thresholds: the same for each finding; None for one that validation
-            can't set. Empty for exclusive classes.
+            can't set. Empty for exclusive classes, and where nobody knows.
     """
 
     temperature: float
     decision_threshold: float | None
     finding_thresholds: tuple[float | None, ...] = ()
+
+    def finding_limits(self, findings: int) -> NDArray[np.float64]:
+        """float64 [findings]: the thresholds; infinite where there is none."""
+        known = self.finding_thresholds or (None,) * findings
+        return np.array([np.inf if limit is None else limit for limit in known])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,8 +144,8 @@ def is_found(
     if exclusive:
         found: NDArray[np.bool_] = logits.argmax(axis=1) == class_index
         return found
-    limits = np.array([np.inf if t is None else t for t in fitted.finding_thresholds])
     scores = scores_of(logits, fitted.temperature, exclusive=False)
+    limits = fitted.finding_limits(scores.shape[1])
     rows = np.arange(len(scores))
     return scores[rows, class_index] >= limits[class_index]
 

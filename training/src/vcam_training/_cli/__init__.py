@@ -6,6 +6,7 @@ import click
 
 from vcam_client.errors import VcamError
 from vcam_training._cli.ascent import ascent
+from vcam_training._cli.evaluate import evaluate
 from vcam_training._cli.export import export
 from vcam_training._cli.images import images
 from vcam_training._cli.inspect import inspect
@@ -23,7 +24,20 @@ def cli() -> None:
     """Trains vcam models and exports them as SavedModels that serve their own maps."""
 
 
-for command in (run, sweep, export, layers, inspect, ascent, trust, page, phases, resize, images):
+for command in (
+    run,
+    sweep,
+    evaluate,
+    export,
+    layers,
+    inspect,
+    ascent,
+    trust,
+    page,
+    phases,
+    resize,
+    images,
+):
     cli.add_command(command)
 
 

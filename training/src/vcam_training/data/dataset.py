@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,6 +164,26 @@ class Source(Protocol):
         Raises:
             ConfigError: the data can't be used.
         """
+
+
+@runtime_checkable
+class SplitSource(Source, Protocol):
+    """A source that can load one split alone, such as test data that were kept aside."""
+
+    def load_split(self, name: str, folder: Path, report: Report) -> Split:
+        """One split of data that need not have the others.
+
+        Args:
+            name: "train", "validation" or "test".
+            folder: where the data lie, or their file.
+            report: is told what happens.
+
+        Raises:
+            ConfigError: there is no such split, or it can't be used.
+        """
+
+    def label_names(self, folder: Path) -> tuple[str, ...]:
+        """Names that the data themselves give to labels; empty where they give none."""
 
 
 def no_masks(shape: tuple[int, ...]) -> NDArray[np.bool_]:

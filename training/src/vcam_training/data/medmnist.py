@@ -117,6 +117,23 @@ def read_medmnist(path: Path) -> MedMnistFile:
     return MedMnistFile(path=path, parts=parts, class_names=tuple(str(n) for n in names.ravel()))
 
 
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """The `class_names` of a file, without its images; empty where it has none.
+
+    Raises:
+        ConfigError: the file can't be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = file["class_names"] if "class_names" in file.files else np.array([], str)
+    except _NO_ARRAYS as error:
+        raise ConfigError(
+            f"Expected a file of MedMNIST, arrays saved by numpy.savez, received '{path}', which "
+            f"can't be read ({error}). Copy it again, or save it anew."
+        ) from error
+    return tuple(str(name) for name in found.ravel())
+
+
 def luminance(images: NDArray) -> NDArray[np.uint8]:
     """Grey values of images in colour, the same bits as by Pillow's `convert("L")`.
 

@@ -10,7 +10,13 @@ from vcam_client.errors import ConfigError
 from vcam_client.spec import Fit, Grid, Intensity, SliceAggregation
 from vcam_training.data.contract import DataContract
 from vcam_training.data.dataset import DataSet, Report, Split, no_masks, sha256_of
-from vcam_training.data.medmnist import PREFIXES, Labelled, MedMnistFile, read_medmnist
+from vcam_training.data.medmnist import (
+    PREFIXES,
+    Labelled,
+    MedMnistFile,
+    read_class_names,
+    read_medmnist,
+)
 from vcam_training.data.medmnist_names import known_names
 from vcam_training.data.medmnist_stand_in import made_up
 from vcam_training.data.splitting import split
@@ -112,6 +118,16 @@ class MedMnistSource:
             )
         self._label_names(found)
         return _split(found, kept, np.arange(len(found.parts[kept].labels)))
+
+    def label_names(self, folder: Path) -> tuple[str, ...]:
+        """The file's `class_names`; empty where it has none or `names` stand in for them.
+
+        Raises:
+            ConfigError: no such file, or one that can't be used.
+        """
+        if self.names or (self.made and not folder.is_file()):
+            return ()
+        return read_class_names(self._path(folder))
 
     def _read(self, folder: Path, report: Report) -> MedMnistFile:
         if self.made and not folder.is_file():

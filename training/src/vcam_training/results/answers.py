@@ -62,6 +62,5 @@ class Answers:
     @property
     def limits(self) -> NDArray[np.float64]:
         """float64 [K]: from which score on a finding is decided for; infinite for never."""
-        known = self.fitted.finding_thresholds if self.fitted else ()
-        known = known or (None,) * len(self.contract.labels)
-        return np.array([np.inf if limit is None else limit for limit in known])
+        count = len(self.contract.labels)
+        return self.fitted.finding_limits(count) if self.fitted else np.full(count, np.inf)

@@ -34,7 +34,8 @@ class Told:
         title: of the page.
         description: one sentence on the experiment.
         line: where and when, small.
-        trained: names and values of what was trained: data, network, loss, ….
+        subject: heading of `trained`.
+        trained: names and values of what was trained, or scored: data, network, loss, ….
         config: of the run, as plain values; empty to leave it out.
         versions: of code and libraries; empty to leave them out.
         next_steps: commands, each with what it does.
@@ -43,6 +44,7 @@ class Told:
     title: str
     description: str
     line: str
+    subject: str
     trained: Sequence[tuple[str, str]]
     config: Mapping[str, object]
     versions: Mapping[str, str]
@@ -77,13 +79,17 @@ def page(
         f'<p class="headline">{escape(_headline(metrics))}</p>',
         f"<p>{escape(told.description)}</p>" if told.description else "",
         f'<p class="facts">{escape(told.line)}</p></header>',
+        section(
+            "What was trained" if told.config else "What was scored",
+            facts(told.trained),
+            _details(told),
+        ),
         section("Figures", _figures(metrics), _notes(notes)),
+        section("Training", image((folder / CURVES).read_bytes(), _ALT[CURVES])) if curves else "",
         section("Answers", _pictures(folder, written.pictures)),
         _mistakes(written),
-        section("What was trained", facts(told.trained), _details(told)),
-        section("Training", image((folder / CURVES).read_bytes(), _ALT[CURVES])) if curves else "",
         section("Maps", _maps(fixed, levels, layer)) if levels else "",
-        section("Next", *map(_step, told.next_steps)),
+        section("Next", *map(_step, told.next_steps)) if told.next_steps else "",
     ]
     return document(told.title, parts)
 

@@ -91,6 +91,7 @@ def write_run_page(
         description=config.description,
         line=f"{datetime.now(UTC):%Y-%m-%d} · code {str(versions['code'])[:12]} · TensorFlow "
         f"{versions['tensorflow']}, Keras {versions['keras']}",
+        subject="What was trained",
         trained=[*_data(facts), *trained.items(), *_settings(config)],
         config=config.to_json_dict(),
         versions={name: str(one) for name, one in versions.items()},

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from vcam_client.spec import CamLayer, Metric
 from vcam_training.calibration import Calibration
@@ -137,10 +138,16 @@ def _heading(tested: Answers, found: Sequence[Mistake]) -> str:
     """What the first mistakes are, in words."""
     if tested.task is Task.REGRESSION:
         return "largest errors first"
+    if tested.task is Task.FINDINGS and not np.isfinite(tested.limits).any():
+        return "findings have no thresholds; scores furthest from the truth first"
     wrong = [one for one in found if one.is_wrong]
     volumes = len({one.number for one in wrong})
     if not wrong:
-        return f"no mistake on {len(tested)}; the least certain answers"
+        return f"no mistake on {len(tested)} volumes; the least certain answers"
     if tested.task is Task.FINDINGS:
-        return f"{len(wrong)} mistakes on {volumes} of {len(tested)}, worst first"
-    return f"{volumes} mistakes on {len(tested)}, worst first"
+        return f"{_counted(len(wrong))} on {volumes} of {len(tested)} volumes, worst first"
+    return f"{_counted(volumes)} on {len(tested)} volumes, worst first"
+
+
+def _counted(number: int) -> str:
+    return "1 mistake" if number == 1 else f"{number} mistakes"
