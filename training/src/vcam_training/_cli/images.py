@@ -11,17 +11,25 @@ import click
     "--images",
     "folder",
     type=click.Path(path_type=Path),
+    metavar="FOLDER",
     help="Folder with the images, however deep [the table's].",
 )
-@click.option("--fold", default="", help="train, validation or test [all].")
-@click.option("--finding", default="", help="Only images with it [all].")
+@click.option("--fold", default="", metavar="NAME", help="train, validation or test [all].")
+@click.option("--finding", default="", metavar="NAME", help="Only images with it [all].")
 @click.option(
-    "--starter", type=click.Path(path_type=Path), help="File of names, of which alone are taken."
+    "--starter",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File of names, of which alone are taken.",
 )
 @click.option(
-    "--sample", type=click.IntRange(min=0), default=0, help="So many of them, at random [all]."
+    "--sample",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="So many of them, at random [all].",
 )
-@click.option("--seed", type=int, default=0, help="Of the sample [0].")
+@click.option("--seed", type=int, default=0, metavar="N", help="Of the sample [0].")
 def images(
     table: Path,
     folder: Path | None,

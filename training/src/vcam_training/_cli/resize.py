@@ -9,13 +9,18 @@ import click
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Folder of the small pictures."
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Folder of the small pictures.",
 )
 @click.option(
     "--size",
     type=click.IntRange(min=1),
     default=224,
     show_default=True,
+    metavar="N",
     help="Pixels along both sides.",
 )
 def resize(folder: Path, out: Path, size: int) -> None:
