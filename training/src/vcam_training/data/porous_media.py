@@ -47,7 +47,7 @@ class PorousMedium:
 
     shape: tuple[int, int, int] = (1200, 64, 64)
     structure: float = 2.0
-    profile: float = 12.0
+    profile: float = 5.0
     contrast: float = 0.6
     blur: float = 0.5
     noise: float = 12.0
