@@ -20,6 +20,7 @@ from vcam_serving.session import Servable
 from vcam_training.cam_methods import METHODS
 from vcam_training.explanations import explanations
 from vcam_training.export import export
+from vcam_training.intensity import Window
 from vcam_training.models import KerasCt
 from vcam_training.target_layer import target_layer
 
@@ -66,7 +67,7 @@ def run() -> list[dict]:
 def keras_ct(outputs: int) -> keras.Model:
     """The network, with random weights."""
     keras.utils.set_random_seed(0)
-    return KerasCt().build(GRID, WINDOW, outputs)
+    return KerasCt().build(GRID, Window(*WINDOW), outputs)
 
 
 def exported(model: keras.Model, layer: str, base: Path) -> Path:

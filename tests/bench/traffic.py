@@ -18,6 +18,7 @@ from vcam_client._grpc import GrpcTransport
 from vcam_client.spec import Activation, ExplainDefault, Grid, Intensity, ModelSpec
 from vcam_serving import EmbeddedServer
 from vcam_training.export import export
+from vcam_training.intensity import Window
 from vcam_training.models import KerasCt
 from vcam_training.receptive_field import cam_layer
 
@@ -32,7 +33,7 @@ LIMITS = {"up": 0.55, "down": 0.01}
 def run() -> list[dict]:
     """A row for each direction."""
     keras.utils.set_random_seed(0)
-    model = KerasCt().build(GRID, WINDOW, 1)
+    model = KerasCt().build(GRID, Window(*WINDOW), 1)
     with tempfile.TemporaryDirectory() as folder:
         for dtype in ("int16", "float32"):
             export(model, _spec(model, dtype), Path(folder) / dtype)

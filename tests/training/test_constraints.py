@@ -6,7 +6,8 @@ import pytest
 from keras import layers
 
 from vcam_training.config import load
-from vcam_training.models import SmallCnn3d
+from vcam_training.intensity import Window
+from vcam_training.models import PlainCnn
 from vcam_training.models.constraints import Centred, Mirrored, MirroredHeNormal
 from vcam_training.receptive_field import cam_layer
 from vcam_training.target_layer import explain
@@ -43,7 +44,7 @@ def test_a_centred_kernel_has_nothing_common_to_all_classes():
 def test_the_map_of_a_mirrored_network_has_the_object_s_symmetry_and_its_logit():
     """A block of the cube's symmetry gives a map of that symmetry; its mean is the logit."""
     keras.utils.set_random_seed(2)
-    network = SmallCnn3d(
+    network = PlainCnn(
         filters=(4, 6),
         pools=1,
         pooling="average",
@@ -51,7 +52,7 @@ def test_the_map_of_a_mirrored_network_has_the_object_s_symmetry_and_its_logit()
         halving="average",
         mirrored=True,
     )
-    model = network.build((16, 16, 16), (0.0, 1.0), 2)
+    model = network.build((16, 16, 16), Window(0.0, 1.0), 2)
     dense = model.get_layer("logits")
     dense.kernel.assign(Centred()(dense.kernel))
     volume = np.zeros((1, 16, 16, 16, 1), np.float32)
@@ -69,8 +70,8 @@ def test_the_map_of_a_mirrored_network_has_the_object_s_symmetry_and_its_logit()
 
 def test_a_free_network_s_map_is_not_symmetric():
     keras.utils.set_random_seed(2)
-    network = SmallCnn3d(filters=(4, 6), pools=1, pooling="average", head="contrast")
-    model = network.build((16, 16, 16), (0.0, 1.0), 2)
+    network = PlainCnn(filters=(4, 6), pools=1, pooling="average", head="contrast")
+    model = network.build((16, 16, 16), Window(0.0, 1.0), 2)
     volume = np.zeros((1, 16, 16, 16, 1), np.float32)
     volume[:, 4:12, 5:11, 6:10] = 0.8
     cam = explain(model, "last", volume, [0]).numpy()[0]
@@ -79,7 +80,7 @@ def test_a_free_network_s_map_is_not_symmetric():
 
 def test_solids_keep_their_kernels_mirrored_through_training_and_saving(tmp_path):
     config = load("solids")
-    model = config.model.build((12, 12, 12), (0.0, 1.0), 2)
+    model = config.model.build((12, 12, 12), Window(0.0, 1.0), 2)
     model.compile(keras.optimizers.Adam(1e-2), keras.losses.SparseCategoricalCrossentropy(True))
     rng = np.random.default_rng(0)
     model.train_on_batch(rng.random((2, 12, 12, 12, 1), np.float32), np.array([0, 1]))

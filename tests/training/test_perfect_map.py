@@ -8,6 +8,7 @@ import pytest
 from vcam_client.spec import CamLayer
 from vcam_training.config import load
 from vcam_training.data.ct_phantom import LESION_RADIUS_MM
+from vcam_training.intensity import Window
 from vcam_training.models import KerasCt
 from vcam_training.perfect_map import perfect_map_dice, worst_ball_dice
 from vcam_training.receptive_field import cam_layer
@@ -183,7 +184,7 @@ def test_an_empty_mask_is_shown_by_nothing() -> None:
 def test_the_ct_phantoms_cells_show_its_smallest_lesion() -> None:
     config = load("ct_phantom")
     source = config.data
-    model = config.model.build(source.grid.shape, source.window, config.outputs)
+    model = config.model.build(source.grid.shape, Window(*source.window), 1)
     layer = cam_layer(model, config.model.target_layer)
     radius = LESION_RADIUS_MM[0] / source.spacing_mm
     assert worst_ball_dice(radius, layer, source.grid.shape) >= 0.7
@@ -195,7 +196,7 @@ def test_the_ct_phantoms_cells_show_its_smallest_lesion() -> None:
 
 @pytest.fixture(scope="module")
 def keras_ct_layers() -> dict[str, CamLayer]:
-    model = KerasCt().build(KERAS_GRID, (-1000.0, 400.0), 1)
+    model = KerasCt().build(KERAS_GRID, Window(-1000.0, 400.0), 1)
     return {name: cam_layer(model, name) for name in ("conv3", "conv4")}
 
 

@@ -82,6 +82,7 @@ def test_a_run_leaves_everything_in_its_folder(finished: Path) -> None:
         "versions.json",
         "history.csv",
         "curves.png",
+        "gallery.png",
         "montage.png",
         "predictions.csv",
         "confusion.png",
@@ -135,7 +136,7 @@ def test_metrics_name_the_test_split_and_its_size(finished: Path) -> None:
 
 def test_a_run_reports_what_it_does(finished: Path, reported: list[str]) -> None:
     text = "\n".join(reported)
-    assert "small_cnn_3d: 224 parameters" in text
+    assert "plain_cnn_3d: 224 parameters" in text
     assert "a perfect map reaches a Dice of" in text
     assert f"epoch {EPOCHS}/{EPOCHS}  loss" in text
     assert "0:00 left" in text

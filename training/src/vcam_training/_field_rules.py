@@ -10,6 +10,7 @@ from typing import Any
 from keras import layers
 
 from vcam_training.intensity import Bands, ImageNet, Window, ZScore
+from vcam_training.models.colours import Recolour
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +123,7 @@ _POINTWISE = (
     layers.UnitNormalization,
     Bands,
     ImageNet,
+    Recolour,
     Window,
     ZScore,
 )

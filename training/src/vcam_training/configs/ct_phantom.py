@@ -20,7 +20,7 @@ from vcam_client.spec import ExplainDefault
 from vcam_training.augmentation import Augmentation
 from vcam_training.config import Config
 from vcam_training.data.sources import CtPhantomSource
-from vcam_training.models import SmallCnn3d
+from vcam_training.models import PlainCnn
 
 
 def config() -> Config:
@@ -30,7 +30,7 @@ def config() -> Config:
         description="Finds consolidation-like lesions in chest phantoms.",
         intended_use="Demonstration. Trained on made-up volumes; means nothing on a patient.",
         data=CtPhantomSource(),
-        model=SmallCnn3d(
+        model=PlainCnn(
             shrink=2, filters=(16, 32, 64), pools=1, batch_norm=True, pooling="smooth_max"
         ),
         explain_default=ExplainDefault.POSITIVE_CLASS,
@@ -46,7 +46,7 @@ def tiny() -> Config:
     return replace(
         config(),
         data=CtPhantomSource(shape=(12, 16, 16), spacing_mm=20.0, train=8, validation=2, test=4),
-        model=SmallCnn3d(filters=(2, 3), pools=1),
+        model=PlainCnn(filters=(2, 3), pools=1),
         augmentation=Augmentation(mirror=(2,), shift=1),
         epochs=2,
     )

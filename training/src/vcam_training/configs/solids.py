@@ -25,7 +25,7 @@ from dataclasses import replace
 from vcam_training.augmentation import Augmentation
 from vcam_training.config import Config
 from vcam_training.data.sources import SolidsSource
-from vcam_training.models import SmallCnn3d
+from vcam_training.models import PlainCnn
 
 
 def config() -> Config:
@@ -35,7 +35,7 @@ def config() -> Config:
         description="Tells spheres from octahedra by their shape.",
         intended_use="Tests and teaching; made-up data.",
         data=SolidsSource(),
-        model=SmallCnn3d(
+        model=PlainCnn(
             filters=(16, 32, 64),
             pools=2,
             pooling="average",
@@ -55,7 +55,7 @@ def tiny() -> Config:
     return replace(
         config(),
         data=SolidsSource(size=15, train=16, validation=4, test=8),
-        model=SmallCnn3d(filters=(2, 3), pools=1),
+        model=PlainCnn(filters=(2, 3), pools=1),
         epochs=2,
         batch_size=4,
     )

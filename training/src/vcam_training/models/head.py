@@ -1,9 +1,10 @@
-"""What ends each network: a global pooling and one dense layer."""
+"""What ends each network: a global pooling and one dense layer, in float32 under any policy."""
 
 import keras
 from keras import layers
 
 from vcam_client.errors import ConfigError
+from vcam_training.models.blocks import spatial_axes
 from vcam_training.models.constraints import Centred
 from vcam_training.models.smooth_max import SmoothMaxPooling
 
@@ -17,21 +18,50 @@ _GLOBAL = {
 }
 
 
-def check_head(pooling: str, head: str) -> None:
+def check_head(pooling: str, head: str, poolings: tuple[str, ...] = POOLINGS) -> None:
     """Checks the settings of a network.
 
     Raises:
         ConfigError: no such pooling or head.
     """
-    for name, value, known in (("pooling", pooling, POOLINGS), ("head", head, HEADS)):
+    for name, value, known in (("pooling", pooling, poolings), ("head", head, HEADS)):
         if value not in known:
             raise ConfigError(
                 f"Expected a {name} out of {known}, received {value!r}. Set model.{name}."
             )
 
 
-def logits(features: keras.KerasTensor, pooling: str, head: str, outputs: int) -> keras.KerasTensor:
+def logits(
+    features: keras.KerasTensor, pooling: str, head: str, outputs: int, dropout: float = 0.0
+) -> keras.KerasTensor:
     """The logits of a feature map.
+
+    Args:
+        features: [B, *cells, C] with 2 or 3 spatial axes.
+        pooling: out of POOLINGS, over all cells.
+        head: see `dense_logits`.
+        outputs: how many logits.
+        dropout: share of the pooled features that training drops.
+
+    Returns:
+        float32 [B, outputs], of a layer "logits".
+    """
+    pooled = global_pooling(features, pooling)
+    if dropout:
+        pooled = layers.Dropout(dropout, dtype="float32", name="dropout")(pooled)
+    return dense_logits(pooled, head, outputs)
+
+
+def global_pooling(features: keras.KerasTensor, pooling: str) -> keras.KerasTensor:
+    """One value of each channel, float32 [B, C], from [B, *cells, C]."""
+    if pooling == "smooth_max":
+        return SmoothMaxPooling(dtype="float32", name="global_smooth_max")(features)
+    kind = _GLOBAL[pooling, spatial_axes(features)]
+    return kind(dtype="float32", name=f"global_{pooling}")(features)
+
+
+def dense_logits(features: keras.KerasTensor, head: str, outputs: int) -> keras.KerasTensor:
+    """The logits of pooled features.
 
     Behind one dense layer Grad-CAM is the sum of the features, weighted as the score
     weights them. A "signed" head may tell a class by what is absent: then the map of
@@ -45,31 +75,29 @@ def logits(features: keras.KerasTensor, pooling: str, head: str, outputs: int) -
     is positive on the whole.
 
     Args:
-        features: [B, *cells, C] with 2 or 3 spatial axes.
-        pooling: out of POOLINGS, over all cells.
+        features: [B, C].
         head: out of HEADS.
         outputs: how many logits.
 
     Returns:
-        [B, outputs], of a layer "logits".
+        float32 [B, outputs], of a layer "logits".
     """
-    dimensions = len(features.shape) - 2
-    if pooling == "smooth_max":
-        pooled = SmoothMaxPooling(name="global_smooth_max")(features)
-    else:
-        pooled = _GLOBAL[pooling, dimensions](name=f"global_{pooling}")(features)
     if head == "signed":
-        return layers.Dense(outputs, name="logits")(pooled)
-    if head == "contrast":
+        dense = layers.Dense(outputs, dtype="float32", name="logits")
+    elif head == "contrast":
         centred = None if outputs == 1 else Centred()
-        dense = layers.Dense(outputs, use_bias=False, kernel_constraint=centred, name="logits")
-        return dense(pooled)
-    # The logits begin as about the mean feature; Glorot's weights, all of one sign, would
-    # begin with a sum so large that training first silences the features.
-    limit = 2 / features.shape[-1]
-    return layers.Dense(
-        outputs,
-        kernel_initializer=keras.initializers.RandomUniform(0.0, limit),
-        kernel_constraint=keras.constraints.NonNeg(),
-        name="logits",
-    )(pooled)
+        dense = layers.Dense(
+            outputs, use_bias=False, kernel_constraint=centred, dtype="float32", name="logits"
+        )
+    else:
+        # The logits begin as about the mean feature; Glorot's weights, all of one sign, would
+        # begin with a sum so large that training first silences the features.
+        limit = 2 / features.shape[-1]
+        dense = layers.Dense(
+            outputs,
+            kernel_initializer=keras.initializers.RandomUniform(0.0, limit),
+            kernel_constraint=keras.constraints.NonNeg(),
+            dtype="float32",
+            name="logits",
+        )
+    return dense(features)

@@ -1,7 +1,7 @@
 """The network of the Keras example "3D image classification from CT scans".
 
 Source: Hasib Zunair, keras.io/examples/vision/3D_image_classification. Written here
-with a logit instead of a sigmoid at the end.
+with a logit instead of a sigmoid at the end, and for images as well.
 """
 
 from dataclasses import dataclass
@@ -9,17 +9,24 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
-from vcam_client.errors import ConfigError
+from vcam_training.models.blocks import (
+    check_counts,
+    check_grid,
+    check_share,
+    convolution,
+    max_pooling,
+)
+from vcam_training.models.head import dense_logits, global_pooling
 
 MINIMUM_SIZE = 46
-"""Voxels along each axis that four valid 3³ convolutions and poolings by 2 need."""
+"""Voxels along each axis that four valid convolutions 3 wide and poolings by 2 need."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class KerasCt:
-    """Four valid convolutions 3³, each with ReLU, max-pooling 2 and batch norm.
+    """Four valid convolutions 3 wide, each with ReLU, max-pooling 2 and batch norm.
 
-    1,352,897 parameters with one output.
+    1,352,897 parameters with one output, on volumes.
 
     Attributes:
         filters: channels of each convolution.
@@ -34,32 +41,31 @@ class KerasCt:
     dropout: float = 0.3
     target_layer: str = "conv3"
 
+    def __post_init__(self) -> None:
+        check_counts(filters=self.filters, dense=self.dense)
+        check_share("dropout", self.dropout)
+
     def build(
         self, grid: tuple[int, ...], intensity: keras.layers.Layer, outputs: int
     ) -> keras.Model:
         """The network, untrained.
 
         Args:
-            grid: voxels along each tensor axis.
+            grid: voxels along each tensor axis, two or three of them.
             intensity: layer from physical values to what the network sees.
             outputs: logits; 1 for a single positive class.
 
         Raises:
             ConfigError: an axis of the grid is shorter than MINIMUM_SIZE.
         """
-        if min(grid) < MINIMUM_SIZE:
-            raise ConfigError(
-                f"Expected at least {MINIMUM_SIZE} voxels along each axis for model=keras_ct, "
-                f"received a grid of {'×'.join(map(str, grid))}. Set a larger data.shape, "
-                "or model=small."
-            )
+        check_grid(grid, MINIMUM_SIZE, "Set a larger data.shape, or model=plain.")
         volume = x = keras.Input((*grid, 1), name="volume")
         x = intensity(x)
         for number, filters in enumerate(self.filters, start=1):
-            x = layers.Conv3D(filters, 3, activation="relu", name=f"conv{number}")(x)
-            x = layers.MaxPooling3D(2, name=f"pool{number}")(x)
+            x = convolution(x, filters, 3, f"conv{number}", padding="valid", activation="relu")
+            x = max_pooling(x, 2, f"pool{number}")
             x = layers.BatchNormalization(name=f"norm{number}")(x)
-        x = layers.GlobalAveragePooling3D(name="global_average")(x)
+        x = global_pooling(x, "average")
         x = layers.Dense(self.dense, activation="relu", name="dense")(x)
         x = layers.Dropout(self.dropout, name="dropout")(x)
-        return keras.Model(volume, layers.Dense(outputs, name="logits")(x), name="keras_ct")
+        return keras.Model(volume, dense_logits(x, "signed", outputs), name="keras_ct")

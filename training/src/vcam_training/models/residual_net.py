@@ -1,18 +1,19 @@
 """A residual network for images and volumes, without a layer that leads nowhere."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 from keras import layers
 
-from vcam_client.errors import ConfigError
+from vcam_training.models.blocks import (
+    average_pooling,
+    batch_norm,
+    check_counts,
+    check_grid,
+    check_share,
+    convolution,
+)
 from vcam_training.models.head import check_head, logits
-
-_CONVOLUTION = {2: layers.Conv2D, 3: layers.Conv3D}
-_MEAN = {2: layers.AveragePooling2D, 3: layers.AveragePooling3D}
-_MOMENTUM = 0.9
-"""Of the running statistics: a run has some hundred steps, not many thousands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,8 @@ class ResidualNet:
         filters: channels of each stage; cells are shrink · 2 ** (stages - 1) wide.
         blocks: residual blocks of each stage.
         pooling: "max", "smooth_max" or "average", over all cells.
-        head: "signed" or "evidence", see `models.head`.
+        head: "signed", "evidence" or "contrast", see `models.head`.
+        dropout: share of the pooled features that training drops.
         target_layer: layer whose cells the map shows; "last" for the last one
             with a spatial extent.
     """
@@ -39,16 +41,13 @@ class ResidualNet:
     blocks: int = 1
     pooling: str = "smooth_max"
     head: str = "evidence"
+    dropout: float = 0.0
     target_layer: str = "last"
 
     def __post_init__(self) -> None:
         check_head(self.pooling, self.head)
-        if not self.filters or min(*self.filters, self.blocks, self.shrink) < 1:
-            raise ConfigError(
-                "Expected at least one filter count, blocks ≥ 1 and shrink ≥ 1, received "
-                f"filters={self.filters}, blocks={self.blocks} and shrink={self.shrink}. "
-                "Set model.filters, model.blocks and model.shrink."
-            )
+        check_counts(filters=self.filters, blocks=self.blocks, shrink=self.shrink)
+        check_share("dropout", self.dropout)
 
     def build(
         self, grid: tuple[int, ...], intensity: keras.layers.Layer, outputs: int
@@ -63,47 +62,35 @@ class ResidualNet:
         Raises:
             ConfigError: the grid is too small for so much pooling.
         """
-        cell = self.shrink * 2 ** (len(self.filters) - 1)
-        if min(grid) < cell:
-            raise ConfigError(
-                f"Expected at least {cell} voxels along each axis for cells of {cell} voxels, "
-                f"received a grid of {grid}. Set fewer model.filters or a smaller model.shrink."
-            )
-        dimensions = len(grid)
+        smallest = self.shrink * 2 ** (len(self.filters) - 1)
+        check_grid(grid, smallest, "Set fewer model.filters or a smaller model.shrink.")
         volume = x = keras.Input((*grid, 1), name="volume")
         x = intensity(x)
         if self.shrink > 1:
-            x = _MEAN[dimensions](self.shrink, name="shrink")(x)
-        x = _convolution(x, self.filters[0], 3, "stem")
+            x = average_pooling(x, self.shrink, "shrink")
+        x = _normalised(x, self.filters[0], 3, "stem")
         x = layers.ReLU(name="stem_relu")(x)
         for stage, filters in enumerate(self.filters, start=1):
             if stage > 1:
-                x = _MEAN[dimensions](2, name=f"halve{stage}")(x)
+                x = average_pooling(x, 2, f"halve{stage}")
             for block in range(1, self.blocks + 1):
                 x = _block(x, filters, f"stage{stage}_block{block}")
-        outcome = logits(x, self.pooling, self.head, outputs)
-        return keras.Model(volume, outcome, name=f"residual_net_{dimensions}d")
+        outcome = logits(x, self.pooling, self.head, outputs, self.dropout)
+        return keras.Model(volume, outcome, name=f"residual_net_{len(grid)}d")
 
 
-def _block(x: Any, filters: int, name: str) -> Any:
+def _block(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
     shortcut = x
     if x.shape[-1] != filters:
-        shortcut = _convolution(x, filters, 1, f"{name}_projection")
-    x = _convolution(x, filters, 3, f"{name}_conv1")
+        shortcut = _normalised(x, filters, 1, f"{name}_projection")
+    x = _normalised(x, filters, 3, f"{name}_conv1")
     x = layers.ReLU(name=f"{name}_relu1")(x)
-    x = _convolution(x, filters, 3, f"{name}_conv2")
+    x = _normalised(x, filters, 3, f"{name}_conv2")
     x = layers.Add(name=f"{name}_sum")([shortcut, x])
     return layers.ReLU(name=f"{name}_relu2")(x)
 
 
-def _convolution(x: Any, filters: int, width: int, name: str) -> Any:
+def _normalised(x: keras.KerasTensor, filters: int, width: int, name: str) -> keras.KerasTensor:
     """A convolution and its batch normalisation."""
-    x = _CONVOLUTION[len(x.shape) - 2](
-        filters,
-        width,
-        padding="same",
-        use_bias=False,
-        kernel_initializer="he_normal",
-        name=name,
-    )(x)
-    return layers.BatchNormalization(momentum=_MOMENTUM, name=f"{name}_norm")(x)
+    x = convolution(x, filters, width, name, use_bias=False, kernel_initializer="he_normal")
+    return batch_norm(x, f"{name}_norm")

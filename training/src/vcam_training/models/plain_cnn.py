@@ -1,4 +1,4 @@
-"""A small 3-D network with fine cells: convolutions, a global pooling, one dense layer."""
+"""A plain network with fine cells: convolutions, a global pooling, one dense layer."""
 
 from dataclasses import dataclass
 
@@ -6,17 +6,23 @@ import keras
 from keras import layers
 
 from vcam_client.errors import ConfigError
+from vcam_training.models.blocks import (
+    average_pooling,
+    batch_norm,
+    check_counts,
+    check_grid,
+    convolution,
+    max_pooling,
+)
 from vcam_training.models.constraints import Mirrored, MirroredHeNormal
 from vcam_training.models.head import check_head, logits
 
-_HALVINGS = {"max": layers.MaxPooling3D, "average": layers.AveragePooling3D}
-_MOMENTUM = 0.9
-"""Of the running statistics: a run has some hundred steps, not many thousands."""
+_HALVINGS = {"max": max_pooling, "average": average_pooling}
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmallCnn3d:
-    """Convolutions 3³ (same padding, ReLU), the first ones each followed by pooling 2.
+class PlainCnn:
+    """Convolutions 3 wide (same padding, ReLU), the first ones each followed by pooling 2.
 
     Without biases and normalisation every map vanishes where the input is at the
     window's lower end: air lights nothing up. Global max-pooling asks "is it
@@ -53,18 +59,17 @@ class SmallCnn3d:
 
     def __post_init__(self) -> None:
         check_head(self.pooling, self.head)
+        check_counts(filters=self.filters, shrink=self.shrink)
         if self.halving not in _HALVINGS:
             raise ConfigError(
                 f"Expected a halving out of {tuple(_HALVINGS)}, received {self.halving!r}. "
                 "Set model.halving."
             )
-        if not self.filters or min(self.filters) < 1 or not 0 <= self.pools <= len(self.filters):
+        if not 0 <= self.pools <= len(self.filters):
             raise ConfigError(
-                f"Expected at least one filter count and 0 to {len(self.filters)} pools, received "
-                f"filters={self.filters}, pools={self.pools}. Set model.filters and model.pools."
+                f"Expected 0 to {len(self.filters)} pools for filters={self.filters}, received "
+                f"pools={self.pools}. Set model.filters and model.pools."
             )
-        if self.shrink < 1:
-            raise ConfigError(f"Expected shrink ≥ 1, received {self.shrink}. Set model.shrink.")
 
     def build(
         self, grid: tuple[int, ...], intensity: keras.layers.Layer, outputs: int
@@ -72,37 +77,33 @@ class SmallCnn3d:
         """The network, untrained.
 
         Args:
-            grid: voxels along each tensor axis.
+            grid: voxels along each tensor axis, two or three of them.
             intensity: layer from physical values to what the network sees.
             outputs: logits; 1 for a single positive class.
 
         Raises:
             ConfigError: the grid is too small for so much pooling.
         """
-        cell = self.shrink * 2**self.pools
-        if min(grid) < cell:
-            raise ConfigError(
-                f"Expected at least {cell} voxels along each axis for cells of {cell} voxels, "
-                f"received a grid of {grid}. Set fewer model.pools or a smaller model.shrink."
-            )
+        smallest = self.shrink * 2**self.pools
+        check_grid(grid, smallest, "Set fewer model.pools or a smaller model.shrink.")
         volume = x = keras.Input((*grid, 1), name="volume")
         x = intensity(x)
         if self.shrink > 1:
-            x = layers.AveragePooling3D(self.shrink, name="shrink")(x)
+            x = average_pooling(x, self.shrink, "shrink")
         for number, filters in enumerate(self.filters, start=1):
-            x = layers.Conv3D(
+            x = convolution(
+                x,
                 filters,
                 3,
-                padding="same",
+                f"conv{number}",
                 use_bias=self.use_bias,
                 kernel_initializer=MirroredHeNormal() if self.mirrored else "he_normal",
                 kernel_constraint=Mirrored() if self.mirrored else None,
-                name=f"conv{number}",
-            )(x)
+            )
             if self.batch_norm:
-                x = layers.BatchNormalization(momentum=_MOMENTUM, name=f"norm{number}")(x)
+                x = batch_norm(x, f"norm{number}")
             x = layers.ReLU(name=f"relu{number}")(x)
             if number <= self.pools:
-                x = _HALVINGS[self.halving](2, name=f"pool{number}")(x)
+                x = _HALVINGS[self.halving](x, 2, f"pool{number}")
         outcome = logits(x, self.pooling, self.head, outputs)
-        return keras.Model(volume, outcome, name="small_cnn_3d")
+        return keras.Model(volume, outcome, name=f"plain_cnn_{len(grid)}d")
