@@ -32,7 +32,7 @@ _LARGEST = 60.0
 _RIM = 0.35
 """Width of rims, points."""
 _GREY = (0.6, 0.63, 0.66)
-_SIZE, _DPI = (5.6, 4.8), 90
+_SIZE, _DPI = (5.9, 4.8), 90
 _GREYS, _SHADES = 40, 70
 """Colours of a GIF: from black to white, and of the scale, each also mixed with white."""
 _MIXED = (1.0, 0.65, 0.35)
@@ -184,7 +184,7 @@ def draw_rotation(path: Path, scene: Scene, *, frames: int = FRAMES) -> None:
 def _drawing(scene: Scene) -> tuple[Figure, Any]:
     figure = Figure(figsize=_SIZE, dpi=_DPI)
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((-0.01, 0.035, 0.82, 0.9), projection="3d")
+    axes = figure.add_axes((-0.02, 0.035, 0.8, 0.9), projection="3d")
     colours = ScalarMappable(scene.scale, colours_of(scene.scale))
     for points in scene.points:
         if not len(points.places):
@@ -212,7 +212,7 @@ def _drawing(scene: Scene) -> tuple[Figure, Any]:
     axes.set_zlabel(names[0], fontsize=8)
     axes.tick_params(labelsize=7)
     axes.view_init(elev=_ELEVATION, azim=_AZIMUTH)
-    place = figure.add_axes((0.86, 0.18, 0.025, 0.6))
+    place = figure.add_axes((0.835, 0.18, 0.022, 0.6))
     figure.colorbar(colours, cax=place).set_label(scene.bar, fontsize=8)
     place.tick_params(labelsize=7)
     figure.text(0.5, 0.965, scene.title, ha="center", va="center", fontsize=9)
