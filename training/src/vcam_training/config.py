@@ -211,7 +211,8 @@ def override(config: Config, settings: typing.Iterable[str]) -> Config:
 
     Args:
         config: stays as it is.
-        settings: "key=value", dots for parts of data and model, commas in tuples.
+        settings: "key=value", dots for parts of data and model, commas in tuples and
+            semicolons in tuples of tuples: `model.blocks=8,8;16,16`.
 
     Raises:
         ConfigError: no such key, or a value that does not fit.
@@ -269,6 +270,9 @@ def _parse(hint: Any, text: str, field: str, key: str) -> Any:
 
 
 def _parse_tuple(hints: tuple[Any, ...], text: str) -> tuple[Any, ...]:
+    if isinstance(inner := hints[0], types.GenericAlias):  # tuples in a tuple
+        rows = [row for row in text.split(";") if row]
+        return tuple(_parse_tuple(typing.get_args(inner), row) for row in rows)
     parts = [part for part in text.split(",") if part]
     if hints[-1] is not Ellipsis and len(parts) != len(hints):
         raise ValueError(f"expected {len(hints)} values")

@@ -13,6 +13,7 @@ from vcam_serving.publish import publish, staging
 from vcam_serving.verify import MODEL_FILE, SPEC_FILE, TOLERANCE, Example, verify
 from vcam_training._graph import flatten
 from vcam_training._warmup import write_warmup
+from vcam_training.precision import in_float32
 from vcam_training.signatures import SPEC_KEY, ServingModel, is_one_logit
 from vcam_training.target_layer import target_layer
 
@@ -44,7 +45,8 @@ def export(
     """Builds, warms up, verifies and publishes a servable.
 
     Args:
-        model: a training model, float32 [B, *grid, 1] in physical values to logits.
+        model: a training model, float32 [B, *grid, 1] in physical values to logits; one
+            that was trained in mixed precision is exported in float32.
         spec: its model spec; CAM layers must be as `target_layer` places them. Its
             explanations are exported; without any, Grad-CAM on the first layer.
         base: the folder of the model's versions.
@@ -60,6 +62,7 @@ def export(
         ServableError: the export can't be verified or published.
     """
     check(model, spec)
+    model = in_float32(model)
     volumes = _volumes(spec, example)
     with staging(base) as staged:
         serving = ServingModel(model, spec)

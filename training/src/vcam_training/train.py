@@ -29,6 +29,7 @@ from vcam_training.intensity import intensity_layer
 from vcam_training.metric_text import in_words
 from vcam_training.perfect_map import perfect_map_dice
 from vcam_training.pipeline import plain_batches, steps_per_epoch, training_batches
+from vcam_training.precision import in_float32
 from vcam_training.provenance import code_version, library_versions, machine
 from vcam_training.receptive_field import cam_layer
 from vcam_training.results.run_report import write_run_page, write_run_results
@@ -131,7 +132,7 @@ def run(
 
     tested = "validation split" if data.is_tested_on_validation else "test split"
     report(f"Evaluating the best checkpoint on the {tested}")
-    network = keras.models.load_model(folder.best)
+    network = in_float32(keras.models.load_model(folder.best))
     evaluated = evaluate(network, layer, contract, data.validation, data.test)
     written = write_run_results(folder.path, config, data, network, layer, evaluated)
     kept = best(history, config.monitor).epoch
