@@ -49,8 +49,9 @@ def table(heads: Sequence[str], rows: Sequence[str]) -> str:
 def row(first: str, meaning: str, cells: Sequence[str]) -> str:
     """A row: a name with its meaning below, a value, and more; plain text."""
     value, *rest = map(escape, cells)
+    below = f"<small>{escape(meaning)}</small>" if meaning else ""
     return (
-        f"<tr><td>{escape(first)}<small>{escape(meaning)}</small></td>"
+        f"<tr><td>{escape(first)}{below}</td>"
         f'<td class="value">{value}</td>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>'
     )
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from vcam_client.evidence import Finding, finding, nothing_up_to
 from vcam_client.spec import CamLayer, Explanation
-from vcam_training.drawing import canvas, draw_plane, png
+from vcam_training.drawing import plane_image
 from vcam_training.evaluate import Fixed
 from vcam_training.inspecting.gallery import limits_of, middle_slice
 from vcam_training.localisation import heatmap_on_grid
@@ -22,9 +23,14 @@ from vcam_training.task import Task
 
 MOST_SHOWN = 24
 _COLUMNS = 4
-_PANEL_INCHES = 1.55
-_TEXT_INCHES = 0.52
-_LETTERS = 44
+_SIDE = 180
+"""Pixels of the longer side of a slice."""
+_GAP, _TEXT, _TITLE = 18, 52, 44
+"""Pixels between panels, for a caption, for the title."""
+_FONT = 7
+_LETTERS = 56
+"""Of a line of a caption."""
+_LINES = 3
 _DPI = 110
 
 
@@ -48,29 +54,21 @@ class Panel:
     limits: tuple[float, float]
     aspect: float = 1.0
 
-    def picture(self) -> bytes:
-        """The scan, and beside it the scan with map and object, as PNG."""
-        figure = canvas(2 * _PANEL_INCHES + 0.1, _PANEL_INCHES * self.height)
-        for axes, with_map in zip(figure.subplots(1, 2), (False, True), strict=True):
-            self.draw(axes, with_map=with_map)
-        return png(figure)
+    def picture(self, side: int = _SIDE) -> NDArray[np.uint8]:
+        """The scan, and beside it the scan with map and object.
 
-    def draw(self, axes: Axes, *, with_map: bool) -> None:
-        """Draws the scan, with map and object or without."""
-        draw_plane(
-            axes,
-            self.scan,
-            self.limits,
-            heat=self.heat if with_map else None,
-            mask=self.mask if with_map else None,
-            aspect=self.aspect,
+        Args:
+            side: pixels of the longer side of one of them.
+
+        Returns:
+            uint8 [rows, columns, 3].
+        """
+        plain = plane_image(self.scan, self.limits, side, aspect=self.aspect)
+        marked = plane_image(
+            self.scan, self.limits, side, heat=self.heat, mask=self.mask, aspect=self.aspect
         )
-
-    @property
-    def height(self) -> float:
-        """Of the picture, in widths, within bounds."""
-        rows, columns = self.scan.shape
-        return float(np.clip(rows * self.aspect / columns, 0.4, 2.0))
+        gap = np.full((len(plain), side // 20, 3), 255, np.uint8)
+        return np.concatenate([plain, gap, marked], axis=1)
 
 
 def panels(
@@ -122,16 +120,26 @@ def panels(
 
 def draw_sheet(path: Path, shown: Sequence[Panel], title: str) -> None:
     """All panels on one sheet with their captions, as PNG."""
+    pictures = [panel.picture() for panel in shown]
     columns = min(_COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
-    height = _PANEL_INCHES * max(panel.height for panel in shown) + _TEXT_INCHES
-    figure = canvas(columns * (2 * _PANEL_INCHES + 0.35), rows * height + 0.4, dpi=_DPI)
-    figure.suptitle(title, fontsize=11)
-    parts = figure.subfigures(rows, columns, squeeze=False).ravel()
-    for part, panel in zip(parts, shown, strict=False):
-        part.suptitle(_folded(panel.caption), fontsize=7.5)
-        for axes, with_map in zip(part.subplots(1, 2), (False, True), strict=True):
-            panel.draw(axes, with_map=with_map)
+    widest, highest = (max(picture.shape[axis] for picture in pictures) for axis in (1, 0))
+    across, down = widest + _GAP, highest + _TEXT + _GAP
+    width, height = columns * across + _GAP, rows * down + _TITLE
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
+    FigureCanvasAgg(figure)
+    # one system of axes for all, in pixels from the upper left
+    sheet = figure.add_axes((0, 0, 1, 1))
+    sheet.set(xlim=(0, width), ylim=(height, 0))
+    sheet.set_axis_off()
+    sheet.text(width / 2, _TITLE / 2, title, ha="center", va="center", fontsize=11)
+    for at, (panel, picture) in enumerate(zip(shown, pictures, strict=True)):
+        left = _GAP + at % columns * across
+        top = _TITLE + at // columns * down
+        text = _folded(panel.caption)
+        sheet.text(left, top + _TEXT - _GAP / 2, text, va="bottom", fontsize=_FONT)
+        ends = (left, left + picture.shape[1], top + _TEXT + picture.shape[0], top + _TEXT)
+        sheet.imshow(picture, extent=ends, aspect="auto", interpolation="nearest")
     figure.savefig(path, format="png")
 
 
@@ -165,11 +173,11 @@ def _panel(
 
 
 def _folded(text: str) -> str:
-    """On up to three lines."""
+    """On some lines; what does not fit is left out."""
     lines = [""]
-    for word in text.split():
+    for word in text.split(" "):
         if lines[-1] and len(lines[-1]) + len(word) >= _LETTERS:
             lines.append(word)
         else:
             lines[-1] = f"{lines[-1]} {word}".strip()
-    return "\n".join(lines[:3])
+    return "\n".join(lines[:_LINES])

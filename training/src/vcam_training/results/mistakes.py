@@ -20,6 +20,8 @@ MOST_FILES = 1000
 """Volumes that get a file of their own; errors.csv has all."""
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 _NAME_LETTERS = 60
+_SPACE = "\u00a0"
+"""Between a number and its sign, where no line may end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,7 @@ class Mistake:
         truth_score: calibrated score of what is true; of a regression the true value.
         is_wrong: whether it is a mistake at all: without any, the least certain right
             answers are listed. The errors of a regression are never that.
+        limit: score from which on a finding is decided for; None without one.
     """
 
     number: int
@@ -47,11 +50,13 @@ class Mistake:
     score: float
     truth_score: float
     is_wrong: bool
+    limit: float | None = None
 
     def caption(self, unit: str = "") -> str:
         """The same in one sentence."""
         if self.about and self.truth in ("absent", "present"):
             said = f"{self.about} is {self.truth}, {self.answer}: score {percent(self.score)}"
+            said += "" if self.limit is None else f", threshold {percent(self.limit)}"
         elif self.about:
             of = f" {unit}" if unit else ""
             apart = self.score - self.truth_score
@@ -83,22 +88,22 @@ def write_errors(path: Path, found: Iterable[Mistake], task: Task) -> None:
     """Writes the mistakes as CSV, in their order; none of the right answers.
 
     Columns: number and name of the volume; the finding or target; truth, answer, score;
-    of classes the score of the true one, of a regression the error.
+    of classes the score of the true one, of findings the threshold, of a regression the
+    error.
     """
     about = {Task.CLASSES: [], Task.FINDINGS: ["finding"], Task.REGRESSION: ["target"]}[task]
-    last = {Task.CLASSES: ["score_of_truth"], Task.FINDINGS: [], Task.REGRESSION: ["error"]}[task]
-    score = [] if task is Task.REGRESSION else ["score"]
+    last = {
+        Task.CLASSES: ["score", "score_of_truth"],
+        Task.FINDINGS: ["score", "threshold"],
+        Task.REGRESSION: ["error"],
+    }[task]
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["number", "name", *about, "truth", "answer", *score, *last])
+        writer.writerow(["number", "name", *about, "truth", "answer", *last])
         for one in found:
             if one.is_wrong or task is Task.REGRESSION:
-                ends = {
-                    Task.CLASSES: [f"{one.score:.6g}", f"{one.truth_score:.6g}"],
-                    Task.FINDINGS: [f"{one.score:.6g}"],
-                    Task.REGRESSION: [f"{one.score - one.truth_score:.6g}"],
-                }[task]
                 named = [one.about] if about else []
+                ends = [f"{value:.6g}" for value in _ends(one, task)]
                 writer.writerow([one.number, one.name, *named, one.truth, one.answer, *ends])
 
 
@@ -148,10 +153,18 @@ def error_facts(answers: Answers, number: int) -> dict[str, Any]:
 def percent(share: float) -> str:
     """A score for people; nothing is rounded to all or none that isn't."""
     if 0 < share < 0.0005:
-        return "under 0.1 %"
+        return f"under 0.1{_SPACE}%"
     if 0.9995 < share < 1:
-        return "over 99.9 %"
-    return f"{100 * share:.1f} %"
+        return f"over 99.9{_SPACE}%"
+    return f"{100 * share:.1f}{_SPACE}%"
+
+
+def _ends(one: Mistake, task: Task) -> list[float]:
+    """The numbers that end a line of errors.csv."""
+    if task is Task.REGRESSION:
+        return [one.score - one.truth_score]
+    second = one.truth_score if task is Task.CLASSES else one.limit
+    return [one.score] if second is None else [one.score, second]
 
 
 def _of_classes(answers: Answers) -> Iterator[Mistake]:
@@ -189,6 +202,7 @@ def _of_findings(answers: Answers) -> Iterator[Mistake]:
             score=float(answers.scores[n, k]),
             truth_score=float(of_truth[n, k]),
             is_wrong=bool(wrong[n, k]),
+            limit=float(answers.limits[k]) if np.isfinite(answers.limits[k]) else None,
         )
 
 

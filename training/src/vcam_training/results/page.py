@@ -1,12 +1,14 @@
 """The report of a run, or of a model scored on other data, as one page."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 from vcam_client.spec import Metric
+from vcam_training.drawing import png_of
 from vcam_training.evaluate import Fixed
 from vcam_training.evidence_levels import EvidenceLevels
 from vcam_training.metric_text import interval_text, meaning, value_text
@@ -21,8 +23,8 @@ _ALT = {
     RELIABILITY: "How often scores came true",
     CURVES: "Figures by epoch",
 }
-_HEADLINES = ("accuracy", "mean AUC", "AUC", "MSE", "R²", "mean Dice")
-"""Beginnings of names of figures that are said first."""
+_HEADLINES = re.compile(r"accuracy|mean AUC.*|AUC|MSE, .*|R², .*|mean Dice.*")
+"""Names of figures that are said first."""
 _MOST_SAID = 3
 
 
@@ -95,35 +97,29 @@ def page(
 
 
 def _headline(metrics: Sequence[Metric]) -> str:
-    said = [metric for metric in metrics if metric.name.startswith(_HEADLINES)][:_MOST_SAID]
-    texts = []
-    for metric in said:
-        name = metric.name if metric.name[0].isupper() else metric.name[0].upper() + metric.name[1:]
-        interval = interval_text(metric)
-        texts.append(
-            f"{name} {value_text(metric, metric.value)}"
-            + (f" (95 % interval {interval})" if interval else "")
-        )
-    if not texts:
+    said = [metric for metric in metrics if _HEADLINES.fullmatch(metric.name)][:_MOST_SAID]
+    if not said:
         return "No figure could be measured."
-    count, split = said[0].count, said[0].split
-    return "; ".join(texts) + f", on {count} volumes of the {split} split."
+    texts = [
+        f"{metric.name} {value_text(metric, metric.value)} (95 % interval {interval_text(metric)})"
+        for metric in said
+    ]
+    text = "; ".join(texts) + f", on {said[0].count} volumes of the {said[0].split} split."
+    return text[0].upper() + text[1:]
 
 
 def _figures(metrics: Sequence[Metric]) -> str:
-    rows = [
-        row(
-            metric.name,
-            meaning(metric),
-            (
-                value_text(metric, metric.value),
-                interval_text(metric),
-                value_text(metric, metric.chance),
-                "" if metric.count is None else str(metric.count),
-            ),
+    rows, told = [], set()
+    for metric in metrics:
+        said = meaning(metric)
+        cells = (
+            value_text(metric, metric.value),
+            interval_text(metric),
+            value_text(metric, metric.chance),
+            "" if metric.count is None else str(metric.count),
         )
-        for metric in metrics
-    ]
+        rows.append(row(metric.name, "" if said in told else said, cells))
+        told.add(said)
     return table(("Figure", "Value", "95 % interval", "By chance", "Count"), rows)
 
 
@@ -138,10 +134,10 @@ def _pictures(folder: Path, names: Sequence[str]) -> str:
 
 
 def _mistakes(written: Written) -> str:
-    shown = "".join(figure(panel.picture(), panel.caption) for panel in written.panels)
+    shown = "".join(figure(png_of(panel.picture()), panel.caption) for panel in written.panels)
     heading = written.heading[0].upper() + written.heading[1:]
     return section(
-        "Mistakes",
+        "Mistakes" if written.has_mistakes else "Worst answers",
         f"<p>{escape(heading)}. Left the scan, of a volume a slice through the object or what the "
         "map marks most; right the same with the map of the answer and the object, where one is "
         f'known, outlined.</p><div class="gallery">{shown}</div>',

@@ -45,12 +45,14 @@ class Written:
         pictures: names of the PNG files that are there.
         panels: mistakes to be looked at.
         heading: what they are.
+        has_mistakes: whether any of them is one, not only far from the truth.
         confusions: the tables, as plain values.
     """
 
     pictures: tuple[str, ...]
     panels: tuple[Panel, ...]
     heading: str
+    has_mistakes: bool
     confusions: tuple[dict[str, Any], ...]
 
 
@@ -93,6 +95,7 @@ def write_results(
         pictures=tuple(pictures),
         panels=tuple(shown),
         heading=heading,
+        has_mistakes=any(one.is_wrong for one in found),
         confusions=tuple(table.to_json_dict() for table in confusions(tested)),
     )
 
