@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -12,6 +13,7 @@ from vcam_serving.session import Servable
 from vcam_training.inspecting.look import look
 from vcam_training.inspecting.subject import read_subject
 from vcam_training.layers import candidates
+from vcam_training.network import read_network
 from vcam_training.task import Task
 
 NAMES = ("ct", "mr", "radiograph", "slices", "regression", "findings", "bright")
@@ -132,6 +134,22 @@ def test_one_layer_at_a_time(golden) -> None:
         look(subject, volume, layer="+".join(names))
     fused = replace(subject, network=replace(subject.network, explained=("+".join(names),)))
     assert look(fused, volume).place.name == names[0]
+
+
+def test_mixed_precision_is_looked_at_in_float32(golden, monkeypatch, known_model) -> None:
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        mixed = known_model(GRID, FACTORS, WEIGHTS)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    one = replace(read_network(golden["radiograph"].path), model=mixed)
+    monkeypatch.setattr("vcam_training.inspecting.subject.read_network", lambda place: one)
+    found = read_subject(golden["radiograph"].path).model
+    volume = np.full((1, *GRID, 1), 1.001, np.float32)
+    expected = 1.001 * np.array(FACTORS) @ np.array(WEIGHTS)
+    np.testing.assert_allclose(np.asarray(found(volume))[0], expected, rtol=1e-5)
+    assert np.abs(np.asarray(mixed(volume))[0] / expected - 1).max() > 1e-4
 
 
 def test_a_bare_network_says_nothing_of_its_data(tmp_path, subject) -> None:

@@ -1,7 +1,7 @@
 """The network that is looked into, and what is known about it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -19,6 +19,7 @@ from vcam_training.data.dataset import DataSet, Report
 from vcam_training.data.loading import load_data
 from vcam_training.evaluate import Evaluation
 from vcam_training.network import Network, read_network
+from vcam_training.precision import in_float32
 from vcam_training.run_folder import RunFolder, read_config, read_contract, read_finished
 from vcam_training.task import Task
 from vcam_training.trust.loading import version_folder
@@ -108,7 +109,7 @@ class Subject:
 
 
 def read_subject(place: Path | str) -> Subject:
-    """The network of a run, finished or not, or of an exported model.
+    """The network of a run, finished or not, or of an exported model; in float32, as served.
 
     Args:
         place: a run's folder; the folder of an exported model's versions, the highest, or
@@ -119,6 +120,7 @@ def read_subject(place: Path | str) -> Subject:
     """
     place = Path(place)
     network = read_network(place)
+    network = replace(network, model=in_float32(network.model))
     if (place / "config.json").exists():
         return _of_run(place, network)
     if place.is_file():
