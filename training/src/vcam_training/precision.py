@@ -20,7 +20,7 @@ def in_float32(model: keras.Model) -> keras.Model:
     Returns:
         The model itself where no layer computes in anything else.
     """
-    layers = [step.operation for step in flatten(model).steps]
+    layers = [step.operation for step in flatten(model).steps if not step.nested]
     if all(getattr(layer, "compute_dtype", "float32") == "float32" for layer in layers):
         return model
     copy = keras.models.clone_model(model, clone_function=_in_float32, recursive=True)
