@@ -10,6 +10,7 @@ from vcam_training.calibration import Fitted, is_found
 from vcam_training.data.dataset import Split
 from vcam_training.task import Task
 
+_SEED = 0
 _TARGET = 0
 """Output of a regression that is explained, as `ExplainDefault.TARGET` serves it."""
 
@@ -70,8 +71,8 @@ def roles(split: Split, outputs: int) -> Roles:
     class of a volume is the next one with objects.
 
     Findings: of those that an image shows, one with a mask before one without, then the
-    one that was chosen least often before. The absent ones are taken in the same
-    proportions, so that findings with strong maps weigh on both sides alike.
+    one that was chosen least often before. Each is asked for as often where it is absent,
+    so that findings with strong maps weigh on both sides alike.
 
     Regressions: the first target, where a mask says what it is about.
 
@@ -100,8 +101,8 @@ def roles(split: Split, outputs: int) -> Roles:
 def _of_findings(split: Split) -> Roles:
     marked = np.zeros(split.labels.shape, bool)
     for finding, masks in split.finding_masks.items():
-        marked[:, finding] = [bool(mask.any()) for mask in masks]
-    marked &= split.labels
+        for at in np.flatnonzero(split.labels[:, finding]):
+            marked[at, finding] = masks[at].any()
     shown = _shown(split.labels, marked)
     class_index = np.stack([shown, _absent(split.labels, shown[shown >= 0])], axis=1)
     has_mask = marked[np.arange(len(split)), shown] & (shown >= 0)
@@ -120,16 +121,18 @@ def _shown(labels: NDArray[np.bool_], marked: NDArray[np.bool_]) -> NDArray[np.i
     return found
 
 
-def _absent(labels: NDArray[np.bool_], wanted: NDArray[np.int32]) -> NDArray[np.int32]:
-    """int32 [n]: a finding that each image does not show, from `wanted` in turn; −1 for none."""
+def _absent(labels: NDArray[np.bool_], shown: NDArray[np.int32]) -> NDArray[np.int32]:
+    """int32 [n]: a finding that each image does not show, as often as it is in `shown`.
+
+    −1 for none; images are taken in random order, so that it does not matter.
+    """
     found = np.full(len(labels), -1, np.int32)
-    turn = 0
-    for at, there in enumerate(labels):
-        ahead = np.roll(wanted, -turn)
-        fits = np.flatnonzero(~there[ahead])
-        if fits.size:
-            found[at] = ahead[fits[0]]
-            turn = (turn + int(fits[0]) + 1) % wanted.size
+    wanted = np.bincount(shown, minlength=labels.shape[1])
+    for at in np.random.default_rng(_SEED).permutation(len(labels)):
+        chosen = int(np.where(labels[at], 0, wanted).argmax())
+        if wanted[chosen] and not labels[at, chosen]:
+            found[at] = chosen
+            wanted[chosen] -= 1
     return found
 
 
