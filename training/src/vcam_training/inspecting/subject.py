@@ -7,11 +7,11 @@ from pathlib import Path
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, softmax
 
 from vcam_client.errors import ConfigError
 from vcam_client.spec import Activation, ExplainDefault, ModelSpec
 from vcam_serving.verify import SPEC_FILE
+from vcam_training.calibration import scores_of
 from vcam_training.cam_methods import DEFAULT_METHOD
 from vcam_training.config import Config
 from vcam_training.data.contract import DataContract
@@ -20,7 +20,7 @@ from vcam_training.data.loading import load_data
 from vcam_training.evaluate import Evaluation
 from vcam_training.network import Network, read_network
 from vcam_training.precision import in_float32
-from vcam_training.run_folder import RunFolder, read_config, read_contract, read_finished
+from vcam_training.run_folder import read_config, read_contract, read_finished
 from vcam_training.task import Task
 from vcam_training.trust.loading import version_folder
 
@@ -72,13 +72,13 @@ class Subject:
         """Whether a single logit stands for two classes."""
         return self.model.output_shape[-1] == 1 and self.contract.task is Task.CLASSES
 
-    def scores_of(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    def scores_of(self, logits: NDArray) -> NDArray[np.float32]:
         """float32 [n, K]: scores as served, of logits [n, K]."""
-        scaled = logits if self.temperature is None else logits / self.temperature
-        if self.contract.task is Task.CLASSES:
-            scores: NDArray[np.float32] = softmax(scaled, axis=1)
-            return scores
-        return expit(scaled) if self.contract.task is Task.FINDINGS else scaled
+        if self.contract.task is Task.REGRESSION:
+            return logits.astype(np.float32)
+        exclusive = self.contract.task is Task.CLASSES
+        scores = scores_of(logits, self.temperature or 1.0, exclusive=exclusive)
+        return scores.astype(np.float32)
 
     def explained_class(self, scores: NDArray[np.float32]) -> int:
         """Which of the scores [K] of a volume is explained by default."""
@@ -135,7 +135,7 @@ def read_subject(place: Path | str) -> Subject:
 def _of_run(run: Path, network: Network) -> Subject:
     config, contract = read_config(run), read_contract(run)
     method, temperature = DEFAULT_METHOD, None
-    if RunFolder(run, config).finished:
+    if (run / "metrics.json").exists():
         evaluation = Evaluation.from_json_dict(read_finished(run, "metrics.json"))
         method = evaluation.method
         temperature = evaluation.calibration and evaluation.calibration.temperature
