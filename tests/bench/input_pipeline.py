@@ -9,7 +9,6 @@ which turns float32 volumes in memory by SciPy's cubic splines and clips them.
 
 import random
 import resource
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -37,8 +36,9 @@ STEPS = 3
 VOLUMES = 24
 """Of an epoch of the pipelines alone."""
 
-STEP_ROUNDS, FEED_ROUNDS = 3, 5
-"""Runs of each side are ours – peer – peer – ours, that often."""
+STEP_ROUNDS, FEED_ROUNDS = 5, 5
+"""Runs of each side are ours – peer – peer – ours, that often; the fastest counts, so that
+a busy machine meets neither."""
 
 STEP_LIMIT, FEED_LIMIT = 1.1, 1 / 3
 
@@ -158,25 +158,19 @@ def _split(path: Path) -> Split:
 def _compare(
     ours: Callable[[], object], peer: Callable[[], object], rounds: int
 ) -> tuple[float, float, float]:
-    """Median ratio of alternating runs, and the median seconds of both."""
-    for warm in (ours, peer):
-        warm()
-    times = [tuple(map(_seconds, (ours, peer, peer, ours))) for _ in range(rounds)]
-    ratio = statistics.median((a + d) / (b + c) for a, b, c, d in times)
-    mine = statistics.median((a + d) / 2 for a, _, _, d in times)
-    other = statistics.median((b + c) / 2 for _, b, c, _ in times)
-    return ratio, mine, other
+    """Ratio of the fastest of alternating runs, and the seconds of both."""
+    seconds: dict[Callable[[], object], list[float]] = {ours: [], peer: []}
+    for side in (ours, peer) + (ours, peer, peer, ours) * rounds:
+        start = time.perf_counter()
+        side()
+        seconds[side].append(time.perf_counter() - start)
+    fastest = min(seconds[ours]), min(seconds[peer])
+    return fastest[0] / fastest[1], *fastest
 
 
 def _drain(batches: tf.data.Dataset) -> None:
     for _ in batches:
         pass
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 def _peak_mb() -> float:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from vcam_client.spec import Grid
+from vcam_training import pipeline
 from vcam_training.augmentation import Augmentation
 from vcam_training.data.dataset import Split, no_masks
 from vcam_training.pipeline import (
@@ -120,6 +122,22 @@ def test_parallelism_and_batches_change_nothing() -> None:
         found = joined(epoch_of(split, VARIED, batch_size=batch_size).with_options(options))
         for one, other in zip(found, expected, strict=True):
             assert one.tobytes() == other.tobytes()
+
+
+def test_slow_volumes_keep_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several that are varied at a time, the first may take longest."""
+    split = some_split()
+    expected = joined(epoch_of(split, VARIED))[1]
+
+    def slowly(volume: NDArray) -> NDArray:
+        time.sleep(0.05 if int(volume.mean()) // 10 % 2 else 0)
+        return volume
+
+    def change(volume: tf.Tensor, _: tf.Tensor, mask: None) -> tuple[tf.Tensor, None]:
+        return tf.ensure_shape(tf.numpy_function(slowly, [volume], tf.float32), SHAPE), mask
+
+    monkeypatch.setattr(pipeline, "augmenter", lambda *_: change)
+    assert (joined(epoch_of(split, VARIED))[1] == expected).all()
 
 
 def test_volumes_are_moved_whole_or_padded() -> None:
