@@ -66,7 +66,7 @@ def test_a_run_in_space(work: Path, solids: Path, capfd) -> None:
     chosen = ["--volume", "3", "--filter", "1", "--layer", "relu1", "--class", "octahedron"]
     assert vcam_train("inspect", str(solids), "--out", str(out), *chosen) == 0
     said = capfd.readouterr().out
-    assert "volume     #3 of 8, test" in said
+    assert "volume     test #3 of 8\n" in said
     assert "explained  octahedron by gradcam" in said
     assert "layer      relu1: 15×15×15 cells, 2 channels" in said
     assert "filter     1 of 0 … 1" in said

@@ -93,7 +93,7 @@ def _tile(split: Split, index: int, contract: DataContract) -> Tile:
         aspect = spacing[-2] / spacing[-1]
     return Tile(
         picture=np.asarray(picture, np.float32),
-        text=f"{split.name(index)} {truth_text(split, index, contract)}",
+        text=f"{truth_text(split, index, contract)} · {split.name(index)}",
         mask=mask,
         aspect=aspect,
     )

@@ -13,6 +13,9 @@ from vcam_training.inspecting.pictures import channels_above
 from vcam_training.inspecting.subject import Subject
 from vcam_training.task import Task
 
+MOST_SCORES = 5
+"""Scores that the table shows, the highest ones."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Inspection:
@@ -115,16 +118,20 @@ class Inspection:
     def text(self) -> str:
         """The same as a small table for people."""
         seen, contract = self.seen, self.subject.contract
-        scores = "  ".join(
-            f"{name} {_score_text(float(score), contract.task, contract.unit)}"
-            for name, score in zip(contract.labels, seen.scores, strict=True)
-        )
+        order = range(len(seen.scores))
+        left_out = ""
+        if len(seen.scores) > MOST_SCORES:
+            order = np.argsort(-seen.scores)[:MOST_SCORES]
+            left_out = f"  … {len(seen.scores) - MOST_SCORES} lower ones"
+        texts = [_score_text(float(one), contract.task, contract.unit) for one in seen.scores]
+        scores = "  ".join(f"{contract.labels[k]} {texts[k]}" for k in order)
+        name = f": {self.split.names[self.index]}" if self.split.names else ""
         filters = seen.activation.shape[-1]
         which = ", the one that adds most to this map" if seen.is_strongest else ""
         rows = [
-            ("volume", f"{self.split.name(self.index)} of {len(self.split)}, {self.split_name}"),
+            ("volume", f"{self.split_name} #{self.index} of {len(self.split)}{name}"),
             ("truth", self.truth),
-            ("scores", scores),
+            ("scores", scores + left_out),
             ("explained", f"{contract.labels[seen.class_index]} by {seen.method}"),
             ("layer", f"{seen.place.name}: {_times(seen.place.cells)} cells, {filters} channels"),
             ("filter", f"{seen.filter_index} of 0 … {filters - 1}{which}"),
@@ -137,7 +144,7 @@ class Inspection:
             rows.append(
                 ("channels", f"{len(channels)} with a sum above {self.threshold}: {listed}")
             )
-        return "\n".join(f"{name:<11}{value}" for name, value in rows)
+        return "\n".join(f"{head:<11}{value}" for head, value in rows)
 
     @property
     def channels(self) -> list[int] | None:
