@@ -100,7 +100,7 @@ def _draw(axes: Axes, table: Confusion) -> None:
     shares = table.shares
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     places = np.arange(len(table.labels))
-    long = max(map(len, table.labels)) > 8 or len(places) > 4
+    long = max(map(len, table.labels)) > 12 or len(places) > 4
     axes.set_xticks(
         places, table.labels, rotation=40 if long else 0, ha="right" if long else "center"
     )
