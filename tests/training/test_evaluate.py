@@ -20,6 +20,7 @@ from vcam_training.localisation import energy_inside, heatmap_on_grid, overlap
 from vcam_training.perfect_map import perfect_map_dice
 from vcam_training.receptive_field import cam_layer
 from vcam_training.target_layer import explain
+from vcam_training.task import Task
 
 GRID = (8, 8, 8)
 CELL = 2
@@ -341,6 +342,111 @@ def test_images_are_measured_as_volumes_are() -> None:
     assert (metric(measured, "pointing, inside").value, metric(measured, "AUC").value) == (0.5, 1)
     assert metric(measured, "pointing, inside").chance == 1 / 16
     assert metric(measured, "energy inside").chance == 4 / 64
+
+
+@pytest.fixture(scope="module")
+def two_channels() -> keras.Model:
+    """Two logits: the brightest and the darkest cell of 2² pixels, each less the threshold."""
+    image = x = keras.Input((8, 8, 1), name="volume")
+    x = layers.AveragePooling2D(CELL)(x)
+    conv = layers.Conv2D(2, 1, activation="relu", name="cells")
+    x = layers.GlobalMaxPooling2D()(conv(x))
+    dense = layers.Dense(2)
+    model = keras.Model(image, dense(x))
+    conv.set_weights([np.array([[[[1, -1]]]], np.float32), np.zeros(2, np.float32)])
+    dense.set_weights([np.eye(2, dtype=np.float32), np.full(2, -THRESHOLD, np.float32)])
+    return model
+
+
+def contract_of(task: Task) -> DataContract:
+    return DataContract(
+        task=task,
+        labels=("bright", "dark"),
+        grid=Grid(shape=(8, 8), axes=(), fit=Fit.STRETCH),
+        intensity=Intensity(),
+    )
+
+
+def test_findings_are_explained_one_by_one(two_channels: keras.Model) -> None:
+    """A bright cell at (1, 1), a dark one at (3, 0), both, or none."""
+    images, masks = np.zeros((8, 8, 8), np.float32), np.zeros((2, 8, 8, 8), bool)
+    labels = np.array([[1, 0], [0, 1], [1, 1], [0, 0]] * 2, bool)
+    for n, (bright_one, dark_one) in enumerate(labels):
+        if bright_one:
+            images[n, 2:4, 2:4] = 0.9
+            masks[0, n, 2:4, 2:4] = True
+        if dark_one:
+            images[n, 6:, :2] = -0.8
+            masks[1, n, 6:, :2] = True
+    masks[1, 5] = False  # one dark object that nobody has marked
+    data = Split(
+        volumes=images,
+        labels=labels,
+        masks=np.zeros(images.shape, bool),
+        finding_masks={0: masks[0], 1: masks[1]},
+    )
+    place = cam_layer(two_channels)
+    measured = evaluate(
+        two_channels, place, contract_of(Task.FINDINGS), data, replace(data)
+    ).evaluation
+    inside = metric(measured, "pointing, inside")
+    assert (inside.value, inside.count, inside.chance) == (1, 5, 1 / 16)
+    positives = metric(measured, "positives without evidence")
+    assert (positives.value, positives.count) == (0, 6)
+    negatives = metric(measured, "negatives without evidence")
+    assert negatives.value == 1
+    assert metric(measured, "mean AUC").value == 1
+    assert all(threshold for threshold in measured.calibration.finding_thresholds)
+    levels = measured.levels["gradcam"]
+    assert (levels.positives, levels.separation) == (6, 1)
+    assert levels.evidence_minimum < levels.reference_maximum
+    assert measured.notes == ()
+
+
+def test_findings_that_were_missed_are_no_positives(two_channels: keras.Model) -> None:
+    images = np.zeros((6, 8, 8), np.float32)
+    labels = np.zeros((6, 2), bool)
+    labels[:3, 0] = True
+    for n, value in enumerate([0.9, 0.8, 0.05, 0.1]):
+        images[n, 2:4, 2:4] = value  # the third is there and hardly seen
+    masks = np.zeros(images.shape, bool)
+    data = Split(volumes=images, labels=labels, masks=masks)
+    place = cam_layer(two_channels)
+    measured = evaluate(
+        two_channels, place, contract_of(Task.FINDINGS), data, replace(data)
+    ).evaluation
+    assert measured.levels["gradcam"].positives == 2
+    assert metric(measured, "positives without evidence").count == 2
+    assert measured.calibration.finding_thresholds[1] is None
+    assert measured.notes == ("No AUC of the finding dark: it is never there.",)
+
+
+def test_a_regression_has_figures_of_its_maps_and_no_levels(two_channels: keras.Model) -> None:
+    """The first target is the brightest cell; the mask says where that is."""
+    rng = np.random.default_rng(0)
+    images, masks = np.zeros((12, 8, 8), np.float32), np.zeros((12, 8, 8), bool)
+    values = rng.uniform(0.1, 1, (12, 2)).astype(np.float32)
+    images[:, 2:4, 2:4], images[:, 6:, :2] = values[:, :1, None], -values[:, 1:, None]
+    masks[:, 2:4, 2:4] = True
+    labels = values - np.float32(THRESHOLD)
+    data = Split(volumes=images, labels=labels, masks=masks)
+    place = cam_layer(two_channels)
+    evaluated = evaluate(two_channels, place, contract_of(Task.REGRESSION), data, data)
+    measured = evaluated.evaluation
+    assert measured.calibration is None
+    assert metric(measured, "MSE, bright").value == pytest.approx(0, abs=1e-10)
+    assert metric(measured, "R², dark").value == pytest.approx(1)
+    assert metric(measured, "MSE, dark").chance == pytest.approx(labels[:, 1].var())
+    assert measured.target_means == pytest.approx(labels.mean(axis=0))
+    assert metric(measured, "pointing, inside").value == 1
+    levels = measured.levels["gradcam"]
+    assert (levels.reference_maximum, levels.evidence_minimum) == (None, None)
+    assert levels.threshold is not None
+    np.testing.assert_allclose(evaluated.logits["test"], labels, atol=1e-5)
+    assert Evaluation.from_json_dict(json.loads(json.dumps(measured.to_json_dict()))) == measured
+    without = Split(volumes=images, labels=labels, masks=np.zeros(images.shape, bool))
+    plain = evaluate(two_channels, place, contract_of(Task.REGRESSION), data, without).evaluation
+    assert {m.name.partition(",")[0] for m in plain.metrics} == {"MSE", "mean absolute error", "R²"}
 
 
 def test_an_evaluation_is_written_and_read(evaluation: Evaluation) -> None:
