@@ -10,6 +10,12 @@ from numpy.typing import NDArray
 
 from vcam_training.intensity import IMAGENET_MEAN, IMAGENET_STD
 
+Preprocess = Callable[[NDArray[np.float32]], Any]
+"""From RGB values 0 … 255, [B, H, W, 3], to what a network sees: `preprocess_input`."""
+
+_COLOURS = np.concatenate([np.zeros((1, 3)), np.eye(3)])
+"""Black, red, green and blue."""
+
 _SAME = 1e-5
 """Two normalisations that differ by less in no value of an image are one."""
 
@@ -44,24 +50,33 @@ class Recolour(keras.layers.Layer):
         return {**super().get_config(), "matrix": self.matrix, "offset": self.offset}
 
 
-def recolour_for(preprocess: Callable[[NDArray[np.float32]], Any], name: str) -> Recolour | None:
+def recolour_for(preprocess: Preprocess, name: str) -> Recolour | None:
     """The layer from what `intensity.ImageNet` gives to what a network was trained on.
 
     Args:
-        preprocess: from RGB values 0 … 255, [B, H, W, 3], to what the network was trained
-            on: a `preprocess_input` of `keras.applications`. All of them are affine, so black
-            and the three colours tell what they do.
+        preprocess: what the network was trained on. All of `keras.applications` are affine,
+            so black and the three colours tell what they do.
         name: of the layer.
 
     Returns:
         The layer; None where both are the same.
     """
     mean, std = np.array(IMAGENET_MEAN), np.array(IMAGENET_STD)
-    colours = np.concatenate([np.zeros((1, 3)), np.eye(3)])
-    wanted = np.asarray(preprocess(255 * colours[None, None].astype(np.float32)), np.float64)
-    black, primaries = wanted[0, 0, 0], wanted[0, 0, 1:] - wanted[0, 0, 0]
+    wanted = _seen(preprocess)
+    black, primaries = wanted[0], wanted[1:] - wanted[0]
     matrix, offset = std[:, None] * primaries, mean @ primaries + black
-    given = (colours - mean) / std
+    given = (_COLOURS - mean) / std
     if np.abs(given @ matrix + offset - given).max() < _SAME:
         return None
     return Recolour(matrix.tolist(), offset.tolist(), dtype="float32", name=name)
+
+
+def takes_pixels(preprocess: Preprocess) -> bool:
+    """Whether a network takes values 0 … 255 as they are: it scales them itself."""
+    return bool(np.abs(_seen(preprocess) - 255 * _COLOURS).max() < _SAME)
+
+
+def _seen(preprocess: Preprocess) -> NDArray[np.float64]:
+    """[4, 3]: what becomes of black and of the three colours."""
+    images = 255 * _COLOURS[:, None, None].astype(np.float32)
+    return np.asarray(preprocess(images), np.float64)[:, 0, 0]

@@ -13,7 +13,7 @@ import keras
 from vcam_client.errors import ConfigError
 from vcam_training.intensity import ImageNet
 from vcam_training.models.blocks import check_share
-from vcam_training.models.colours import recolour_for
+from vcam_training.models.colours import recolour_for, takes_pixels
 from vcam_training.models.head import check_head, logits
 from vcam_training.models.strided_pointwise import StridedPointwiseConv2D, is_strided_pointwise
 
@@ -28,12 +28,13 @@ _FAILED_DOWNLOAD = re.compile(r"URL fetch failure on (?P<url>\S+): (None -- )?(?
 class KerasApplication:
     """A network of `keras.applications` without its top, a global pooling and one dense layer.
 
-    It is a layer of its own in the model, named as Keras names it ("densenet121"), and its
-    layers have the names that Keras gives them in a fresh process.
+    It is one layer of the model, "densenet121", whose own layers have the names that Keras
+    gives them in a fresh process.
 
     Behind the intensity layer "imagenet" the network gets what its own `preprocess_input`
     makes of RGB values 0 … 255, by a layer "colours" where that is something else (VGG16 wants
-    BGR, others −1 … 1). What other intensity layers give, it gets as it is.
+    BGR, others −1 … 1). What other intensity layers give, it gets as it is, or 255-fold where
+    it scales pixels itself (EfficientNet, MobileNetV3, ConvNeXt).
 
     Attributes:
         name: "DenseNet121", "VGG16", "ResNet50", … as in `keras.applications`.
@@ -89,17 +90,21 @@ class KerasApplication:
             )
         volume = keras.Input((*grid, 1), name="volume")
         x = intensity(volume)
-        if isinstance(intensity, ImageNet):
-            recolour = recolour_for(self._module().preprocess_input, "colours")
-            x = x if recolour is None else recolour(x)
+        scaled = self._scaled(isinstance(intensity, ImageNet))
+        x = x if scaled is None else scaled(x)
         backbone = self._backbone(tuple(x.shape[1:]))
         outcome = logits(backbone(x), self.pooling, self.head, outputs, self.dropout)
         return keras.Model(volume, outcome, name=f"{backbone.name}_2d")
 
-    def _module(self) -> Any:
-        """Where Keras keeps the network and its `preprocess_input`."""
+    def _scaled(self, colours: bool) -> keras.layers.Layer | None:
+        """The layer between the intensity layer and the network, if there has to be one."""
         make = getattr(keras.applications, self.name)
-        return getattr(keras.applications, make.__module__.rpartition(".")[2])
+        module = getattr(keras.applications, make.__module__.rpartition(".")[2])
+        if colours:
+            return recolour_for(module.preprocess_input, "colours")
+        if takes_pixels(module.preprocess_input):
+            return keras.layers.Rescaling(255.0, dtype="float32", name="pixels")
+        return None
 
     def _backbone(self, shape: tuple[int, ...]) -> keras.Model:
         if self.weights not in (NONE, IMAGENET) and not Path(self.weights).is_file():
@@ -108,21 +113,25 @@ class KerasApplication:
                 f"'{self.weights}'. Set model.weights."
             )
         with warnings.catch_warnings():
-            # Of other channel counts than 1 and 3, which intensity bands have.
+            # Intensity bands are neither 1 nor 3 channels; convolutions don't mind the size.
             warnings.filterwarnings("ignore", "This model usually expects")
+            warnings.filterwarnings("ignore", "`input_shape` is undefined or non-")
+            # Layers that a file of weights lacks would stay as they were drawn.
+            warnings.filterwarnings("error", "Skipping nested container")
             try:
                 made = getattr(keras.applications, self.name)(
                     include_top=False,
                     weights=None if self.weights == NONE else self.weights,
                     input_shape=shape,
                 )
-            except ValueError as error:
+            except (ValueError, UserWarning) as error:
                 raise self._misfit(error, shape) from error
             except Exception as error:  # of no kind of its own where a download fails
                 failed = _FAILED_DOWNLOAD.match(str(error))
                 if failed is None:
                     raise
                 raise self._offline(failed["url"], failed["reason"]) from error
+        made.name = self.name.lower()
         _name_as_in_a_fresh_process(made)
         return _trainable_on_cpus(made)
 
@@ -135,7 +144,7 @@ class KerasApplication:
             "model.weights=none."
         )
 
-    def _misfit(self, error: ValueError, shape: tuple[int, ...]) -> ConfigError:
+    def _misfit(self, error: Exception, shape: tuple[int, ...]) -> ConfigError:
         first = str(error).strip().partition("\n")[0]
         return ConfigError(
             f"Expected a grid and weights that fit {self.name} without its top, received "
@@ -171,6 +180,7 @@ def _trainable_on_cpus(model: keras.Model) -> keras.Model:
         kind = StridedPointwiseConv2D if is_strided_pointwise(layer) else type(layer)
         return kind.from_config(layer.get_config())
 
-    copy = keras.models.clone_model(model, clone_function=again)
+    images = keras.Input(model.input_shape[1:], name=model.layers[0].name)
+    copy = keras.models.clone_model(model, input_tensors=images, clone_function=again)
     copy.set_weights(model.get_weights())
     return copy
