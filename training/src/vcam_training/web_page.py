@@ -26,10 +26,17 @@ def section(title: str, *parts: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>"
 
 
-def image(png: bytes, text: str) -> str:
-    """A picture, and what it shows for those who can't see it."""
+def image(png: bytes, text: str, *, whole: bool = False) -> str:
+    """A picture, and what it shows for those who can't see it.
+
+    Args:
+        png: of the picture.
+        text: what it shows.
+        whole: whether it may be as high as it is, among pictures of one height.
+    """
     data = base64.b64encode(png).decode("ascii")
-    return f'<img alt="{escape(text)}" src="data:image/png;base64,{data}">'
+    kind = ' class="whole"' if whole else ""
+    return f'<img{kind} alt="{escape(text)}" src="data:image/png;base64,{data}">'
 
 
 def figure(png: bytes, caption: str) -> str:

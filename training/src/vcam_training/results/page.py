@@ -26,6 +26,8 @@ _ALT = {
 _HEADLINES = re.compile(r"accuracy|mean AUC.*|AUC|MSE, .*|R², .*|mean Dice.*")
 """Names of figures that are said first."""
 _MOST_SAID = 3
+_WIDE = 900
+"""Pixels of a picture beyond which it takes the whole width of the page."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +131,14 @@ def _notes(notes: Sequence[str]) -> str:
 
 
 def _pictures(folder: Path, names: Sequence[str]) -> str:
-    drawn = "".join(image((folder / name).read_bytes(), _ALT[name]) for name in names)
-    return f'<div class="pictures">{drawn}</div>'
+    found = [((folder / name).read_bytes(), _ALT[name]) for name in names]
+    drawn = [image(png, text, whole=_width(png) > _WIDE) for png, text in found]
+    return f'<div class="pictures">{"".join(drawn)}</div>'
+
+
+def _width(png: bytes) -> int:
+    """Pixels; PNG has them at the head of its first chunk."""
+    return int.from_bytes(png[16:20], "big")
 
 
 def _mistakes(written: Written) -> str:
