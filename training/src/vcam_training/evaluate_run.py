@@ -3,12 +3,10 @@
 Nothing is fitted: temperature, thresholds and levels are those that training fixed.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +15,7 @@ from vcam_client.spec import CamLayer, Metric, ModelSpec
 from vcam_serving.verify import SPEC_FILE
 from vcam_training.calibration import Fitted
 from vcam_training.config import Config, override
-from vcam_training.data.contract import DataContract
+from vcam_training.data.agreement import check_contract, check_split
 from vcam_training.data.dataset import Report, Split, SplitSource, sha256_of
 from vcam_training.data.loading import load_data
 from vcam_training.evaluate import ON_VALIDATION, Evaluation, Fixed, measure_split
@@ -98,6 +96,11 @@ def evaluate_run(
     folder = Path(out) if out else OUT_FOLDER / f"{subject.name}-{split}"
     _prepare(folder)
     loaded = _load(subject, _with_settings(subject, settings), Path(data), split, report)
+    if not len(loaded.split):
+        raise ConfigError(
+            f"Expected volumes to score, found none in the {split} split of {loaded.name}. Choose "
+            "another split or other data."
+        )
     report(f"Scoring {len(loaded.split)} volumes of the {loaded.split_name} split")
     measured = measure_split(
         subject.model, layer, subject.contract, loaded.split, fixed, name=loaded.split_name
@@ -218,7 +221,7 @@ def _load(subject: Subject, config: Config, place: Path, split: str, report: Rep
     source = config.data
     if isinstance(source, SplitSource):
         found = source.load_split(split, place, report)
-        _check_split(subject.contract, found, source.label_names(place))
+        check_split(subject.contract, found, source.label_names(place))
         name = place.stem if place.is_file() else str(getattr(source, "file", place.name))
         return _Loaded(
             split=found,
@@ -233,7 +236,7 @@ def _load(subject: Subject, config: Config, place: Path, split: str, report: Rep
             "its folder with --data, and name files with --set data.KEY=VALUE."
         )
     data = load_data(source, place, report, fold_text=config.fold, seed=config.seed)
-    _check_contract(subject.contract, data.contract)
+    check_contract(subject.contract, data.contract)
     notes = []
     own = data.sha256 == subject.data_sha256
     report(
@@ -252,72 +255,6 @@ def _load(subject: Subject, config: Config, place: Path, split: str, report: Rep
         sha256=sha256_of(data.splits[split]),
         notes=tuple(notes),
     )
-
-
-def _check_contract(expected: DataContract, received: DataContract) -> None:
-    """Whether data mean what the network was trained on.
-
-    Raises:
-        ConfigError: says what differs.
-    """
-    pairs = [("labels", expected.labels, received.labels), ("unit", expected.unit, received.unit)]
-    for part in ("grid", "intensity"):
-        own, other = (asdict(getattr(one, part)) for one in (expected, received))
-        for text in ("transform", "modalities"):  # words, and what a client may send
-            own.pop(text, None)
-            other.pop(text, None)
-        pairs += [(f"{part}.{name}", own[name], other[name]) for name in own]
-    wrong = [
-        f"{name} {theirs} instead of {ours}"
-        for name, ours, theirs in pairs
-        if not _same(ours, theirs)
-    ]
-    if expected.task is not received.task:
-        wrong.insert(0, f"{received.task.value} instead of {expected.task.value}")
-    if wrong:
-        raise ConfigError(
-            f"Expected data as the network was trained on, received {'; '.join(wrong)}. Set "
-            "data.KEY=VALUE so that they agree, or train a network for these data."
-        )
-
-
-def _check_split(expected: DataContract, split: Split, names: tuple[str, ...]) -> None:
-    """The same for a split alone, as far as it says what its values mean.
-
-    Raises:
-        ConfigError: says what differs.
-    """
-    shape = tuple(split.volumes.shape[1:])
-    if shape != tuple(expected.grid.shape):
-        raise ConfigError(
-            f"Expected volumes of {'×'.join(map(str, expected.grid.shape))} as the network takes "
-            f"them, received {'×'.join(map(str, shape))}. Give data of the same size."
-        )
-    if names and names != expected.labels:
-        raise ConfigError(
-            f"Expected the labels {', '.join(expected.labels)} in this order, the data name "
-            f"{', '.join(names)}. Number them as in training, or set data.names."
-        )
-    labels, count = split.labels, len(expected.labels)
-    if expected.task is Task.CLASSES:
-        fits = labels.ndim == 1 and (not labels.size or int(labels.max()) < count)
-    else:
-        kind = "b" if expected.task is Task.FINDINGS else "f"
-        fits = labels.shape == (len(split), count) and labels.dtype.kind == kind
-    if not fits:
-        highest = f", up to {labels.max()}" if labels.ndim == 1 and labels.size else ""
-        raise ConfigError(
-            f"Expected {expected.task.value} of {', '.join(expected.labels)}, received labels of "
-            f"shape {list(labels.shape)}{highest}. Give data with the labels of the training."
-        )
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, tuple | list) and isinstance(other, tuple | list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    if isinstance(one, int | float) and isinstance(other, int | float):
-        return math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-9)
-    return bool(one == other)
 
 
 def _told(subject: Subject, loaded: _Loaded) -> Told:
