@@ -53,9 +53,9 @@ def hu(*, colours: bool = False) -> keras.layers.Layer:
 
 _PLAIN = PlainCnn(filters=(3, 4), pools=1)
 _RESIDUAL = ResidualNet(filters=(3, 4), shrink=2)
-_DENSE = DenseNet(growth=2, blocks=(1, 2), stem="cifar")
+_DENSE = DenseNet(growth=2, blocks=(1, 1), stem="cifar")
 _VGG = Vgg(blocks=((2,), (3, 4)), dense=(12,))
-_FC_DENSE = FcDenseNet(filters=3, growth=2, blocks=(1, 2), bottleneck=2)
+_FC_DENSE = FcDenseNet(filters=3, growth=2, blocks=(1,), bottleneck=2)
 _KERAS_CT = KerasCt(filters=(4, 4, 4, 4), dense=16)
 
 WRITTEN_HERE = {
