@@ -9,7 +9,7 @@ import click
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = (".", "docs", "protos", "examples/*")
+FOLDERS = (".", "docs", "docs/experiments", "protos", "examples/*")
 DOCUMENTS = sorted(document for folder in FOLDERS for document in ROOT.glob(f"{folder}/*.md"))
 
 

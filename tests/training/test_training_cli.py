@@ -209,7 +209,7 @@ def test_a_served_run_scores_as_its_network_does(work: Path, solids: Path, serve
         (["run", "solids", "--set", "epochs=few"], "Expected epochs to be a value of type int"),
         (
             ["run", "solids", "--set", "model=resnet"],
-            "one of small, keras_ct, residual, received 'resnet'",
+            "one of plain, residual, dense_net, vgg, fc_dense_net, application, keras_ct, received",
         ),
         (["run", "solids", "--set", "data.volume_matched=maybe"], "of type bool, received 'maybe'"),
         (["run", "solids", "--set", "epochs=0"], "Expected positive epochs"),
