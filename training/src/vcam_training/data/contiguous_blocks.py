@@ -17,15 +17,15 @@ class ContiguousBlocks:
         blocks: contiguous ones of about the same length that all slices are cut into.
         validation, test: how many of them; the others are for training.
         gap: slices left out wherever blocks of different splits meet.
-        seed: of which blocks.
+        seed: of which blocks; those of a split are spread over all slices.
 
     Raises:
         ConfigError: nothing would be left for a split, or the gap is none.
     """
 
-    blocks: int = 24
-    validation: int = 4
-    test: int = 4
+    blocks: int = 40
+    validation: int = 6
+    test: int = 6
     gap: int = 8
     seed: int = 0
 
@@ -58,10 +58,12 @@ class ContiguousBlocks:
                 f"Expected blocks longer than the gap of {self.gap} slices, received "
                 f"{self.blocks} blocks of {count} slices. Set fewer data.blocks, or more slices."
             )
-        owner = np.array(["train"] * self.blocks, dtype="<U10")
-        order = np.random.default_rng(self.seed).permutation(self.blocks)
-        owner[order[: self.test]] = "test"
-        owner[order[self.test : self.test + self.validation]] = "validation"
+        owner = np.full(self.blocks, "train", dtype="<U10")
+        rng = np.random.default_rng(self.seed)
+        for name, wanted in (("test", self.test), ("validation", self.validation)):
+            # one out of each part of the volume: what lies deeper may look different
+            for part in np.array_split(np.flatnonzero(owner == "train"), wanted):
+                owner[rng.choice(part)] = name
         found: dict[str, list[NDArray[np.intp]]] = {"train": [], "validation": [], "test": []}
         for block, name in enumerate(owner):
             first = edges[block]

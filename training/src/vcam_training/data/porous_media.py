@@ -45,10 +45,10 @@ class PorousMedium:
         ConfigError: values out of range.
     """
 
-    shape: tuple[int, int, int] = (1200, 64, 64)
+    shape: tuple[int, int, int] = (1600, 64, 64)
     structure: float = 2.0
     profile: float = 5.0
-    contrast: float = 0.6
+    contrast: float = 0.8
     blur: float = 0.5
     noise: float = 12.0
 

@@ -54,11 +54,11 @@ class SoilPorositySource:
     size: int = 64
     targets: tuple[int, ...] = (1,)
     bands: tuple[int, ...] = ()
-    made_slices: int = 1200
+    made_slices: int = 1600
     made_size: int = 64
-    blocks: int = 24
-    validation: int = 4
-    test: int = 4
+    blocks: int = 40
+    validation: int = 6
+    test: int = 6
     gap: int = 8
     seed: int = 0
 
