@@ -22,7 +22,7 @@ from vcam_training.history import read_history
 from vcam_training.run_folder import read_contract
 
 SIZE = 24
-LABEL = "1 − fraction of phase 2"
+LABEL = "1 - fraction of phase 2"
 
 
 @pytest.fixture(scope="module")

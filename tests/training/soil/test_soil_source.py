@@ -121,7 +121,7 @@ def test_slices_are_averaged_onto_the_grid(tiff: Path, stored: np.ndarray) -> No
 def test_what_the_network_is_told(tiff: Path) -> None:
     contract = loaded(source(tiff, targets=(3, 5))).contract
     assert contract.task is Task.REGRESSION
-    assert contract.labels == ("1 − fraction of phase 3", "1 − fraction of phases 5 and 6")
+    assert contract.labels == ("1 - fraction of phase 3", "1 - fraction of phases 5 and 6")
     assert contract.unit == ""
     assert contract.slice_aggregation is SliceAggregation.MEAN
     assert contract.grid.axes == ()

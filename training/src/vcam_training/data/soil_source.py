@@ -202,7 +202,7 @@ def bands_for(wanted: Sequence[int]) -> tuple[int, int, int, int]:
 def _label(target: int) -> str:
     phases = TARGETS[target]
     named = f"phases {' and '.join(map(str, phases))}" if len(phases) > 1 else f"phase {phases[0]}"
-    return f"1 − fraction of {named}"
+    return f"1 - fraction of {named}"
 
 
 def _split(images: NDArray, labels: NDArray, chosen: NDArray[np.intp]) -> Split:
