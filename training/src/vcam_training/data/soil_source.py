@@ -200,6 +200,7 @@ def bands_for(wanted: Sequence[int]) -> tuple[int, int, int, int]:
 
 
 def _label(target: int) -> str:
+    """With a hyphen: not every font of a picture has a minus sign."""
     phases = TARGETS[target]
     named = f"phases {' and '.join(map(str, phases))}" if len(phases) > 1 else f"phase {phases[0]}"
     return f"1 - fraction of {named}"
