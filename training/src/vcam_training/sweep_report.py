@@ -148,10 +148,13 @@ def _draw_metric(axes: Axes, runs: Sequence[Done], name: str) -> None:
         others = {k: v for k, v in run.trial.values.items() if k != key}
         series.setdefault(", ".join(f"{k}={v}" for k, v in others.items()), []).append(run)
     for number, (label, members) in enumerate(series.items()):
-        _draw_series(axes, members, name, key, place_of, reach, f"C{number}", label or "mean")
+        title = label or "mean of the seeds"
+        _draw_series(axes, members, name, key, place_of, reach, f"C{number}", title, line=numeric)
     chance = [metric.chance for run in runs if (metric := run.metric(name)) is not None]
     if chance and all(one is not None for one in chance):
         axes.axhline(np.mean(chance), color=GREY, linestyle=":", label="by chance")
+    if not numeric:
+        axes.set_xlim(-0.5, len(ticks) - 0.5)
     axes.set_xticks([place_of[text] for text in ticks], ticks)
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel=key, ylabel=name)
@@ -168,19 +171,25 @@ def _draw_series(
     reach: float,
     colour: str,
     label: str,
+    *,
+    line: bool,
 ) -> None:
     together = [(group, _values(group, name)) for group in groups(runs)]
     together = [(group, values) for group, values in together if values]
     places = [place_of[str(group[0].trial.values.get(key, "all"))] for group, _ in together]
-    axes.plot(places, [np.mean(values) for _, values in together], "-", color=colour, label=label)
-    axes.fill_between(
-        places,
-        [min(values) for _, values in together],
-        [max(values) for _, values in together],
-        color=colour,
-        alpha=0.12,
-        linewidth=0,
-    )
+    means = [np.mean(values) for _, values in together]
+    if line:
+        axes.plot(places, means, color=colour, label=label)
+        axes.fill_between(
+            places,
+            [min(values) for _, values in together],
+            [max(values) for _, values in together],
+            color=colour,
+            alpha=0.12,
+            linewidth=0,
+        )
+    else:
+        axes.plot(places, means, "_", color=colour, label=label, markersize=20)
     for place, (group, _) in zip(places, together, strict=True):
         for number, run in enumerate(group):
             metric = run.metric(name)
