@@ -1,7 +1,9 @@
 """What holds for each network that a config can name."""
 
 import contextlib
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -12,6 +14,7 @@ from numpy.testing import assert_allclose
 from tiny_networks import APPLICATION, EVERY_NETWORK, WRITTEN_HERE, Tiny, hu
 
 from vcam_client.errors import ConfigError
+from vcam_training.config import Config, load
 from vcam_training.intensity import Window
 from vcam_training.layers import candidates
 from vcam_training.models import NETWORKS
@@ -53,6 +56,11 @@ def half(request: pytest.FixtureRequest) -> Half:
 
 def test_every_kind_is_tested_here() -> None:
     assert {type(one.network) for one in EVERY_NETWORK.values()} == set(NETWORKS.values())
+
+
+def test_a_run_s_config_keeps_its_settings(tiny: Tiny) -> None:
+    config = replace(load("solids", tiny=True), model=tiny.network)
+    assert Config.from_json_dict(json.loads(json.dumps(config.to_json_dict()))) == config
 
 
 def test_physical_values_in_and_logits_out(tiny: Tiny) -> None:

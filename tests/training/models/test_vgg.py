@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 from tiny_networks import HU, hu
 
 from vcam_client.errors import ConfigError
+from vcam_training.config import load, override
 from vcam_training.intensity import ImageNet
 from vcam_training.layers import candidates
 from vcam_training.models import Vgg
@@ -118,6 +119,14 @@ def test_many_layers_keep_the_strength_of_what_they_see() -> None:
     features = keras.Model(model.input, model.get_layer("block5_conv3").output)
     noise = np.random.default_rng(0).uniform(*HU, (2, 32, 32, 1)).astype(np.float32)
     assert 0.05 < np.asarray(features(noise)).std() < 5
+
+
+def test_blocks_can_be_set_by_text() -> None:
+    config = override(load("solids"), ["model=vgg", "model.blocks=8,8;16,16,16", "model.dense="])
+    assert config.model == Vgg(blocks=((8, 8), (16, 16, 16)), dense=())
+    assert override(config, ["model.blocks=4,4"]).model.blocks == ((4, 4),)
+    with pytest.raises(ConfigError, match=r"model\.blocks to be a value of type .*'8,x'"):
+        override(config, ["model.blocks=8,x"])
 
 
 @pytest.mark.parametrize(
