@@ -2,7 +2,7 @@
 
 import csv
 import json
-import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,10 +11,9 @@ import pytest
 
 from vcam_client.errors import ConfigError
 from vcam_client.spec import Metric
-from vcam_training import _cli, train
+from vcam_training import train
 from vcam_training.config import Config, load
 from vcam_training.evaluate import Evaluation
-from vcam_training.run_folder import read_config
 from vcam_training.sweep import Axis, Done, axes_of, seeds_of, sweep, trials
 from vcam_training.sweep_report import chosen_metrics, draw_sweep, table, write_figures
 
@@ -105,13 +104,11 @@ def accuracy(images: int, seed: int) -> float:
     return 0.5 + images / 50 + seed / 100
 
 
-@pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Runs leave known figures behind instead of training; the folders that were asked for."""
-    asked: list[Path] = []
+@pytest.fixture(scope="module")
+def figures() -> Iterator[None]:
+    """Runs leave known figures behind instead of training."""
 
     def run(config: Config, out: Path, **_: object) -> Path:
-        asked.append(out)
         out.mkdir(parents=True, exist_ok=True)
         value = accuracy(config.data.images, config.seed)
         metrics = [
@@ -128,25 +125,25 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         metrics = tuple(Metric(**metric) for metric in values["metrics"])
         return Evaluation(metrics=metrics, calibration=None, method="gradcam", levels={})
 
-    monkeypatch.setattr(train, "run", run)
-    monkeypatch.setattr(Evaluation, "from_json_dict", evaluation)
-    return asked
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "run", run)
+        patch.setattr(Evaluation, "from_json_dict", evaluation)
+        yield
 
 
-@pytest.fixture
-def runs(discs: Config, figures: list[Path], tmp_path: Path) -> tuple[Done, ...]:
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sweep")
+
+
+@pytest.fixture(scope="module")
+def runs(discs: Config, figures: None, out: Path) -> tuple[Done, ...]:
     axes = axes_of(discs, ["data.images=8,16"])
-    return sweep(
-        discs,
-        axes,
-        (0, 2),
-        tmp_path,
-        done=lambda done: write_figures(tmp_path, done),
-    )
+    return sweep(discs, axes, (0, 2), out, done=lambda done: write_figures(out, done))
 
 
-def test_what_is_written(runs: tuple[Done, ...], tmp_path: Path) -> None:
-    with (tmp_path / "sweep.csv").open(newline="") as stream:
+def test_what_is_written(runs: tuple[Done, ...], out: Path) -> None:
+    with (out / "sweep.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["data.images"], row["seed"], row["run"]) for row in rows] == [
         ("8", "0", "data.images=8/seed=0"),
@@ -159,7 +156,7 @@ def test_what_is_written(runs: tuple[Done, ...], tmp_path: Path) -> None:
         assert float(row["accuracy"]) == pytest.approx(value)
         assert float(row["accuracy: lower"]) == pytest.approx(value - 0.1)
         assert row["Dice"] == ("" if row["data.images"] == "8" else "0.5")
-    said = json.loads((tmp_path / "sweep.json").read_text())
+    said = json.loads((out / "sweep.json").read_text())
     assert said["config"] == "discs"
     assert len(said["runs"]) == 4
     mean = said["means"][1]
@@ -197,7 +194,7 @@ def test_figures_by_choice(runs: tuple[Done, ...]) -> None:
     ],
 )
 def test_every_kind_of_sweep_is_drawn(
-    discs: Config, figures: list[Path], tmp_path: Path, texts: list[str]
+    discs: Config, figures: None, tmp_path: Path, texts: list[str]
 ) -> None:
     runs = sweep(discs, axes_of(discs, texts), (0, 1), tmp_path / "runs")
     draw_sweep(tmp_path / "sweep.png", runs, ["Dice"])
@@ -210,57 +207,10 @@ def test_the_same_runs_give_the_same_picture(runs: tuple[Done, ...], tmp_path: P
     assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
 
 
-@pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-def test_the_command_keeps_finished_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
-) -> None:
-    arguments = ["vcam-train", "sweep", "discs", "--tiny", "--out", str(tmp_path / "s")]
-    arguments += ["--set", "epochs=1", "--over", "data.images=8", "--data", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", arguments)
-    written: list[int] = []
-    place = tmp_path / "s/data.images=8/seed=0"
-
-    def call(*more: str) -> str:
-        monkeypatch.setattr(sys, "argv", [*arguments, *more])
-        with pytest.raises(SystemExit) as stopped:
-            _cli.main()
-        assert not stopped.value.code
-        written.append((place / "best.keras").stat().st_mtime_ns)
-        return capfd.readouterr().out
-
-    said = call()
-    assert "accuracy\ndata.images  seeds" in said
-    assert read_config(place).data.images == 8
-    call("--metric", "AUC")
-    assert written[0] == written[1]
-    assert {path.name for path in (tmp_path / "s").iterdir()} == {
-        "data.images=8",
-        "sweep.csv",
-        "sweep.json",
-        "sweep.png",
-    }
-
-
-def test_a_value_is_a_value_of_the_setting(discs: Config, figures: list[Path]) -> None:
+def test_a_value_is_a_value_of_the_setting(discs: Config, figures: None) -> None:
     values = trials(discs, axes_of(discs, ["data.radius=10,20.5", "model.filters=2,3"]), (0,))
     assert [dict(one.values) for one in values] == [
         {"data.radius": 10.0, "model.filters": "2,3"},
         {"data.radius": 20.5, "model.filters": "2,3"},
     ]
     assert np.isreal(values[0].values["data.radius"])
-
-
-def test_interrupting_says_how_to_go_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
-) -> None:
-    def interrupted(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(train, "run", interrupted)
-    monkeypatch.setattr(sys, "argv", ["vcam-train", "sweep", "discs", "--out", str(tmp_path)])
-    with pytest.raises(SystemExit) as stopped:
-        _cli.main()
-    assert stopped.value.code == 130
-    assert "The same command goes on" in capfd.readouterr().err
