@@ -111,7 +111,9 @@ def write_scan(made: Exported, folder: Path) -> tuple[Path, NDArray]:
     if grid.ndim == 2:
         whole = made.spec.slice_aggregation is not SliceAggregation.NONE
         shown = volumes if whole else volumes[:1]
-        tifffile.imwrite(folder / "scan.tif", shown if whole else shown[0])
+        tifffile.imwrite(
+            folder / "scan.tif", shown if whole else shown[0], photometric="minisblack"
+        )
         return folder / "scan.tif", shown
     if not grid.axes:
         np.save(folder / "scan.npy", volumes[0])
