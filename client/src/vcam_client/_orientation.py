@@ -47,9 +47,14 @@ def axis_codes(affine: NDArray[np.float64]) -> tuple[str, str, str]:
 
 
 def to_axes(
-    affine: NDArray[np.float64], axes: Sequence[str]
+    affine: NDArray[np.float64], axes: Sequence[str], *, slowest_first: bool = False
 ) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
     """How stored axes become the axes named by `axes`.
+
+    Args:
+        affine: float64 [4, 4], voxel indices to RAS+ mm.
+        axes: codes of directions; empty for stored axes.
+        slowest_first: whether the first stored axis is the slowest, instead of the last.
 
     Returns:
         order: for each wanted axis, the stored axis it is.
@@ -57,7 +62,7 @@ def to_axes(
         With empty `axes`: stored axes, slowest first, none flipped.
     """
     if not axes:
-        return (2, 1, 0), (False, False, False)
+        return (0, 1, 2) if slowest_first else (2, 1, 0), (False, False, False)
     stored = axis_codes(affine)
     world = [AXIS_OF_CODE[c] for c in stored]
     order = [world.index(AXIS_OF_CODE[c]) for c in axes]

@@ -95,7 +95,8 @@ class Turned:
         """Arrays as [z, y, x] of an LPS image: rows run down to posterior, columns to the
         patient's left, which is how a radiologist looks at an axial slice.
         """
-        order, flip = to_axes(volume.affine, _CODES if anatomical else ())
+        codes = _CODES if anatomical else ()
+        order, flip = to_axes(volume.affine, codes, slowest_first=volume.slowest_first)
         return cls(volume=volume, anatomical=anatomical, order=order, flip=flip)
 
     def turn(self, data: NDArray[Any]) -> NDArray[Any]:

@@ -160,7 +160,7 @@ def place(
         IncompatibleScanError: a single slice for a 3-D model, several slices for a
             model of single images, or an unknown spacing for one that needs it.
     """
-    order, flip = to_axes(volume.affine, grid.axes)
+    order, flip = to_axes(volume.affine, grid.axes, slowest_first=volume.slowest_first)
     sizes = (volume.shape[order[0]], volume.shape[order[1]], volume.shape[order[2]])
     if grid.ndim == 3 and 1 in sizes:
         raise IncompatibleScanError(

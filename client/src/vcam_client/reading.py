@@ -128,6 +128,7 @@ def as_volume(
         name="array",
         spacing_known=known is not None,
         anatomical=False,
+        slowest_first=True,
     )
 
 

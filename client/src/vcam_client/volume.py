@@ -35,6 +35,8 @@ class Volume:
             millimetres.
         anatomical: False where nothing says how the axes lie in a patient (laboratory
             files, pictures, DICOM without positions): directions are then a convention.
+        slowest_first: whether `data` is [slices, rows, columns], as arrays have it: its first
+            axis is the slowest one, for models without anatomy.
         is_projection: whether it is a radiograph: its one slice has no thickness, so that
             nothing reports a volume.
         is_picture: whether it came from a picture (PNG, JPEG, …), so that its heatmap is
@@ -55,6 +57,7 @@ class Volume:
     warnings: tuple[str, ...] = ()
     spacing_known: bool = True
     anatomical: bool = True
+    slowest_first: bool = False
     is_projection: bool = False
     is_picture: bool = False
     nifti_header: Any = field(default=None, repr=False)
