@@ -29,7 +29,7 @@ def config() -> Config:
         scaling="imagenet",
         loss=Loss(weights="batch_ratio"),
         schedule=Schedule(kind="plateau", factor=0.1, patience=1),
-        epochs=8,
+        epochs=6,
         batch_size=16,
         learning_rate=1e-3,
         monitor="auc",

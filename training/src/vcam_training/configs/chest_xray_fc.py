@@ -24,6 +24,7 @@ def config() -> Config:
         name="chest_xray_fc",
         data=replace(other.data, size=64),
         model=FcDenseNet(dropout=0.0),
+        epochs=8,
     )
 
 
