@@ -1,36 +1,53 @@
-"""Any MedMNIST file, images or volumes: a small residual network, from scratch.
+"""Normal adrenal gland or one with a mass, by its shape: a 3-D network, from scratch.
 
-Launch:    vcam-train run medmnist --data bloodmnist.npz --out build/runs/bloodmnist
-Expected:  depends on the data; docs/experiments/medmnist.md says what was measured.
-Tiny mode: vcam-train run medmnist --tiny --data FILE.npz   (two epochs; learns nothing)
+Launch:    vcam-train run adrenalmnist3d --data adrenalmnist3d_64.npz
+Expected:  see docs/experiments/medmnist.md.
+Tiny mode: vcam-train run adrenalmnist3d --tiny   (made-up cubes of 16³, seconds; learns nothing)
 
-Exclusive classes or findings, and two or three dimensions, follow from the file. For two
-classes of which the second is looked for: --set explain_default=POSITIVE_CLASS. Volumes of
-more than 32 voxels along each side want --set model.shrink=2.
+Glands with a mass are thicker: the mean distance of their voxels to the surface alone has an
+area under the ROC curve of 0.84. Two convolutions on cells of 8 voxels, behind those of 2
+and 4, see enough around to tell thick from bent, and leave the map fine. Glands lie alike,
+which helps: of all mirror images only that along the first axis, about which they are
+nearly symmetric, is worth anything as augmentation.
+
+The last epoch's network is kept. Its learning rate has fallen to 0, and the best of twelve
+epochs on 98 volumes would be the luckiest.
 """
 
 from dataclasses import replace
 
+from vcam_client.spec import ExplainDefault
 from vcam_training.augmentation import Augmentation
 from vcam_training.config import Config
 from vcam_training.data.sources import MedMnistSource
-from vcam_training.models import ResidualNet
+from vcam_training.history import LAST
+from vcam_training.losses import Loss
+from vcam_training.models import PlainCnn
 from vcam_training.optimizer import Optimizer
 
 
 def config() -> Config:
     """The experiment."""
     return Config(
-        name="medmnist",
-        description="Classifies small medical images.",
-        intended_use="Research and teaching.",
-        data=MedMnistSource(),
-        model=ResidualNet(shrink=1, filters=(16, 32, 64), pooling="average", head="signed"),
-        augmentation=Augmentation(shift=2),
+        name="adrenalmnist3d",
+        description="Tells adrenal glands with a mass from normal ones by their shape.",
+        intended_use="Research and teaching: a benchmark of shapes, not of scans.",
+        data=MedMnistSource(file="adrenalmnist3d_64*.npz"),
+        model=PlainCnn(
+            shrink=2,
+            filters=(16, 32, 64, 64, 64),
+            pools=2,
+            pooling="average",
+            batch_norm=True,
+        ),
+        explain_default=ExplainDefault.POSITIVE_CLASS,
+        augmentation=Augmentation(mirror=(0,), shift=2),
+        loss=Loss(label_smoothing=0.1),
         optimizer=Optimizer(name="adamw", weight_decay=0.01),
-        epochs=20,
-        batch_size=32,
-        learning_rate=2e-3,
+        epochs=12,
+        batch_size=16,
+        learning_rate=3e-3,
+        monitor=LAST,
     )
 
 
@@ -38,7 +55,7 @@ def tiny() -> Config:
     """Seconds, for tests of the machinery."""
     return replace(
         config(),
-        data=MedMnistSource(made=(16, 16)),
+        data=MedMnistSource(made=(16, 16, 16)),
         model=replace(config().model, filters=(2, 3)),
         epochs=2,
         batch_size=8,

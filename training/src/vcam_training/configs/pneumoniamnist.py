@@ -1,19 +1,26 @@
-"""Any MedMNIST file, images or volumes: a small residual network, from scratch.
+"""Pneumonia in chest radiographs of children, 28² pixels: a 2-D network, from scratch.
 
-Launch:    vcam-train run medmnist --data bloodmnist.npz --out build/runs/bloodmnist
-Expected:  depends on the data; docs/experiments/medmnist.md says what was measured.
-Tiny mode: vcam-train run medmnist --tiny --data FILE.npz   (two epochs; learns nothing)
+Launch:    vcam-train run pneumoniamnist --data pneumoniamnist.npz
+Expected:  see docs/experiments/medmnist.md.
+Tiny mode: vcam-train run pneumoniamnist --tiny   (made-up images of 16², seconds; learns nothing)
 
-Exclusive classes or findings, and two or three dimensions, follow from the file. For two
-classes of which the second is looked for: --set explain_default=POSITIVE_CLASS. Volumes of
-more than 32 voxels along each side want --set model.shrink=2.
+Normal images of this set have more contrast than those with pneumonia, and are sharper:
+their standard deviation alone has an area under the ROC curve of 0.80. A network that
+learns this is excellent on validation and poor on images that were taken otherwise. So
+each image is set to the same mean and deviation, pixels are averaged in twos, and noise
+is added while it learns.
+
+The last epoch's network is kept: its learning rate has fallen to 0.
 """
 
 from dataclasses import replace
 
+from vcam_client.spec import ExplainDefault
 from vcam_training.augmentation import Augmentation
 from vcam_training.config import Config
 from vcam_training.data.sources import MedMnistSource
+from vcam_training.history import LAST
+from vcam_training.losses import Loss
 from vcam_training.models import ResidualNet
 from vcam_training.optimizer import Optimizer
 
@@ -21,16 +28,20 @@ from vcam_training.optimizer import Optimizer
 def config() -> Config:
     """The experiment."""
     return Config(
-        name="medmnist",
-        description="Classifies small medical images.",
-        intended_use="Research and teaching.",
-        data=MedMnistSource(),
-        model=ResidualNet(shrink=1, filters=(16, 32, 64), pooling="average", head="signed"),
-        augmentation=Augmentation(shift=2),
-        optimizer=Optimizer(name="adamw", weight_decay=0.01),
-        epochs=20,
+        name="pneumoniamnist",
+        description="Finds pneumonia in small radiographs of children's chests.",
+        intended_use="Research and teaching; 28² pixels are too few for a diagnosis.",
+        data=MedMnistSource(file="pneumoniamnist*.npz"),
+        model=ResidualNet(shrink=2, filters=(32, 64), pooling="average", head="signed"),
+        explain_default=ExplainDefault.POSITIVE_CLASS,
+        scaling="z_score",
+        augmentation=Augmentation(mirror=(1,), noise=10.0),
+        loss=Loss(label_smoothing=0.1),
+        optimizer=Optimizer(name="adamw", weight_decay=0.05),
+        epochs=30,
         batch_size=32,
-        learning_rate=2e-3,
+        learning_rate=3e-3,
+        monitor=LAST,
     )
 
 
