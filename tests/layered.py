@@ -14,9 +14,9 @@ from vcam_client.spec import (
     Intensity,
     ModelSpec,
 )
-from vcam_training.explanations import explanations
-from vcam_training.export import export
-from vcam_training.target_layer import target_layer
+from vcam_training.cams.target_layer import target_layer
+from vcam_training.exporting.explanations import explanations
+from vcam_training.exporting.export import export
 
 SHAPE = (12, 14, 16)
 TARGETS = ("coarse", "fine", "coarse+fine")

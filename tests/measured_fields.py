@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from vcam_training.receptive_field import find_layer
+from vcam_training.cams.receptive_field import find_layer
 
 
 def make_positive(model):

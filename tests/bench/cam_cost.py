@@ -17,12 +17,12 @@ import numpy as np
 
 from vcam_client.spec import Activation, ExplainDefault, Grid, Intensity, ModelSpec
 from vcam_serving.session import Servable
-from vcam_training.cam_methods import METHODS
-from vcam_training.explanations import explanations
-from vcam_training.export import export
+from vcam_training.cams.cam_methods import METHODS
+from vcam_training.cams.target_layer import target_layer
+from vcam_training.exporting.explanations import explanations
+from vcam_training.exporting.export import export
 from vcam_training.intensity import Window
 from vcam_training.models import KerasCt
-from vcam_training.target_layer import target_layer
 
 GRID = (64, 128, 128)
 """Tensor grid [D, H, W]."""

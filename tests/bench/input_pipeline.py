@@ -20,11 +20,11 @@ import tensorflow as tf
 from scipy import ndimage
 
 from vcam_client.spec import Grid, Intensity
-from vcam_training.augmentation import Augmentation
 from vcam_training.data.dataset import Split, no_masks
 from vcam_training.intensity import intensity_layer
+from vcam_training.learning.augmentation import Augmentation
+from vcam_training.learning.pipeline import training_batches
 from vcam_training.models.keras_ct import KerasCt
-from vcam_training.pipeline import training_batches
 
 GRID = Grid(shape=(64, 128, 128), padding_value=-1000.0)
 WINDOW = (-1000.0, 400.0)

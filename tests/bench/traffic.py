@@ -17,10 +17,10 @@ from vcam_client._connection import connection
 from vcam_client._grpc import GrpcTransport
 from vcam_client.spec import Activation, ExplainDefault, Grid, Intensity, ModelSpec
 from vcam_serving import EmbeddedServer
-from vcam_training.export import export
+from vcam_training.cams.receptive_field import cam_layer
+from vcam_training.exporting.export import export
 from vcam_training.intensity import Window
 from vcam_training.models import KerasCt
-from vcam_training.receptive_field import cam_layer
 
 GRID = (64, 128, 128)
 """Tensor grid [D, H, W]."""

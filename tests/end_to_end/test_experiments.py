@@ -19,10 +19,10 @@ from vcam_client.spec import Activation, SliceAggregation
 from vcam_serving import EmbeddedServer
 from vcam_serving.verify import SPEC_FILE
 from vcam_training import train
-from vcam_training.calibration import scores_of
 from vcam_training.config import load, names
 from vcam_training.data.contract import DataContract
-from vcam_training.export_run import export_run
+from vcam_training.evaluation.calibration import scores_of
+from vcam_training.exporting.export_run import export_run
 
 WORLD_AXIS = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
 SLICES = 3

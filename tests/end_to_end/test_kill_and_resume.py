@@ -9,18 +9,18 @@ from pathlib import Path
 import keras
 
 from vcam_training import models as _registers_their_layers  # noqa: F401
-from vcam_training.history import read_history
+from vcam_training.learning.history import read_history
 
 VCAM_TRAIN = Path(sys.executable).with_name("vcam-train")
 PATIENCE_S = 300.0
 CONFIG = """
 from dataclasses import replace
 
-from vcam_training.augmentation import Augmentation
+from vcam_training.learning.augmentation import Augmentation
 from vcam_training.config import load
 from vcam_training.models import KerasCt
-from vcam_training.optimizer import Optimizer
-from vcam_training.schedule import Schedule
+from vcam_training.learning.optimizer import Optimizer
+from vcam_training.learning.schedule import Schedule
 
 
 def config():

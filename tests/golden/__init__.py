@@ -18,7 +18,7 @@ import keras
 
 from golden.models import recipes
 from vcam_client.spec import ModelSpec
-from vcam_training.export import export
+from vcam_training.exporting.export import export
 
 
 @dataclass(frozen=True, kw_only=True)

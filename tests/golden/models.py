@@ -18,9 +18,9 @@ from vcam_client.spec import (
     Resampling,
     SliceAggregation,
 )
-from vcam_training.explanations import explanations
+from vcam_training.cams.receptive_field import cam_layer
+from vcam_training.exporting.explanations import explanations
 from vcam_training.intensity import ImageNet, Window, ZScore
-from vcam_training.receptive_field import cam_layer
 
 HU_WINDOW = (-1000.0, 400.0)
 

@@ -20,7 +20,7 @@ from vcam_serving.verify import (
     contract,
     verify,
 )
-from vcam_training.signatures import ServingModel
+from vcam_training.exporting.signatures import ServingModel
 
 
 def examples_of(one):

@@ -9,10 +9,10 @@ import pytest
 
 from vcam_client.errors import ConfigError
 from vcam_training import train
-from vcam_training.augmentation import Augmentation
 from vcam_training.config import Config, load, override
 from vcam_training.experiments_page import command, read_experiment, write_page
-from vcam_training.history import read_history
+from vcam_training.learning.augmentation import Augmentation
+from vcam_training.learning.history import read_history
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -9,10 +9,10 @@ from keras import layers
 from vcam_client.errors import ConfigError, ContractError
 from vcam_client.spec import Activation, ExplainDefault, Fit, Grid, Intensity, ModelSpec
 from vcam_serving.verify import MODEL_FILE, SPEC_FILE
+from vcam_training.cams.receptive_field import cam_layer
 from vcam_training.config import load
 from vcam_training.intensity import Window
 from vcam_training.network import read_network
-from vcam_training.receptive_field import cam_layer
 from vcam_training.run_folder import Row, RunFolder
 
 pytestmark = pytest.mark.filterwarnings(

@@ -13,7 +13,7 @@ from vcam_client.errors import ConfigError
 from vcam_client.spec import Metric
 from vcam_training import train
 from vcam_training.config import Config, load
-from vcam_training.evaluate import Evaluation
+from vcam_training.evaluation.evaluate import Evaluation
 from vcam_training.sweep import Axis, Done, axes_of, seeds_of, sweep, trials
 from vcam_training.sweep_report import chosen_metrics, draw_sweep, table, write_figures
 

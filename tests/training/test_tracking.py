@@ -10,8 +10,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from vcam_client.errors import ConfigError
 from vcam_training.config import load
-from vcam_training.history import Row
-from vcam_training.tracking import TENSORBOARD, tracking
+from vcam_training.learning.history import Row
+from vcam_training.running.tracking import TENSORBOARD, tracking
 
 CONFIG = load("solids", tiny=True)
 ROWS = [

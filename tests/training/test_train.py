@@ -13,11 +13,11 @@ import tensorflow as tf
 
 from vcam_client.errors import ConfigError
 from vcam_training import train
-from vcam_training.augmentation import Augmentation
 from vcam_training.config import Config, load, override
 from vcam_training.data.dataset import DataSet
-from vcam_training.history import Row
 from vcam_training.intensity import Window
+from vcam_training.learning.augmentation import Augmentation
+from vcam_training.learning.history import Row
 from vcam_training.run_folder import RunFolder, read_config, read_finished
 
 pytestmark = pytest.mark.filterwarnings(

@@ -177,7 +177,7 @@ def test_a_served_run_explains_a_phantom(work: Path, ct_phantom: Path, server) -
 def test_a_served_run_scores_as_its_network_does(work: Path, solids: Path, server) -> None:
     import keras
 
-    from vcam_training.data.solids import generate
+    from vcam_training.data.phantoms.solids import generate
 
     run = work / RUNS / "solids-tiny"
     network = keras.models.load_model(run / "best.keras")

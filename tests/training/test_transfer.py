@@ -14,7 +14,7 @@ from vcam_training import train
 from vcam_training.config import load, override
 from vcam_training.intensity import Window
 from vcam_training.models import KerasApplication, PlainCnn, ResidualNet, Vgg
-from vcam_training.transfer import freeze_backbone, start_from
+from vcam_training.running.transfer import freeze_backbone, start_from
 
 HEADS = {"logits", "dense", "fc1", "fc2"}
 """Layers behind the last one with a spatial extent."""

@@ -168,7 +168,7 @@ def _check_signatures(servable: Servable, spec: ModelSpec) -> None:
         if definition is None:
             raise ServableError(
                 f"Expected a signature {name!r}, found {sorted(servable.signatures)}. "
-                "Export the model with vcam_training.export."
+                "Export it with vcam_training.exporting."
             )
         for kind, wanted, found in (
             ("inputs", inputs, definition.inputs),
@@ -179,7 +179,7 @@ def _check_signatures(servable: Servable, spec: ModelSpec) -> None:
             if not fits:
                 raise ServableError(
                     f"Signature {name!r}: expected the {kind} {_words(wanted)}, "
-                    f"found {_words(described)}. Export the model with vcam_training.export."
+                    f"found {_words(described)}. Export it with vcam_training.exporting."
                 )
 
 
@@ -295,6 +295,6 @@ def _advice(message: str) -> str:
         return (
             " The variables are not tracked: tf.saved_model.save on a module holding a Keras 3 "
             "model does that (keras#19274). Export with keras.export.ExportArchive, using track "
-            "and add_endpoint, as vcam_training.export does."
+            "and add_endpoint, as vcam_training.exporting.export does."
         )
     return ""

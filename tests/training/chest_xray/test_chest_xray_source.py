@@ -9,9 +9,9 @@ from PIL import Image
 
 from vcam_client.errors import ConfigError
 from vcam_client.spec import SliceAggregation
-from vcam_training.data.chest_xray_stand_in import StandIn, write_stand_in
-from vcam_training.data.chest_xray_table import FINDINGS
 from vcam_training.data.dataset import DataSet
+from vcam_training.data.radiographs.chest_xray_stand_in import StandIn, write_stand_in
+from vcam_training.data.radiographs.chest_xray_table import FINDINGS
 from vcam_training.data.sources import ChestXraySource
 from vcam_training.task import Task
 
@@ -139,7 +139,7 @@ def test_a_second_time_nothing_is_read(
 ) -> None:
     read: list[Path] = []
     monkeypatch.setattr(
-        "vcam_training.data.grid_cache.read_volume", lambda path, **_: read.append(path)
+        "vcam_training.data.scans.grid_cache.read_volume", lambda path, **_: read.append(path)
     )
     again = TINY.load(folder, quiet)
     assert read == []

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from vcam_training.data.chest_xray_table import FINDINGS
-from vcam_training.data.radiograph_findings import PREVALENCE, Radiograph, radiograph
-from vcam_training.data.radiograph_phantom import draw_anatomy, smooth, smooth_noise
+from vcam_training.data.radiographs.chest_xray_table import FINDINGS
+from vcam_training.data.radiographs.radiograph_findings import PREVALENCE, Radiograph, radiograph
+from vcam_training.data.radiographs.radiograph_phantom import draw_anatomy, smooth, smooth_noise
 
 SIZE = 128
 NOTHING: frozenset[str] = frozenset()

@@ -11,7 +11,7 @@ from vcam_client.errors import ConfigError
 from vcam_client.reading import read_volume
 from vcam_training._cli import cli
 from vcam_training.data.laying import lay
-from vcam_training.data.radiograph_resize import Resized, resize_folder
+from vcam_training.data.radiographs.radiograph_resize import Resized, resize_folder
 from vcam_training.data.sources import ChestXraySource
 
 SIZE = 24

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vcam_client.errors import ConfigError
-from vcam_training.data.run_length import (
+from vcam_training.data.radiographs.run_length import (
     decode,
     encode,
     image_key,

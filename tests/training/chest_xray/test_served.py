@@ -18,9 +18,9 @@ from vcam_serving.verify import SPEC_FILE
 from vcam_training import train
 from vcam_training._cli import cli as vcam_train
 from vcam_training.config import Config, load
-from vcam_training.data.chest_xray_table import FINDINGS
+from vcam_training.data.radiographs.chest_xray_table import FINDINGS
 from vcam_training.data.sources import ChestXraySource
-from vcam_training.export_run import export_run
+from vcam_training.exporting.export_run import export_run
 from vcam_training.intensity import IMAGENET_MEAN, IMAGENET_STD
 
 pytestmark = pytest.mark.filterwarnings(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vcam_client.errors import ConfigError
-from vcam_training.data.chest_xray_table import FINDINGS, FOLDS, read_names, read_table
+from vcam_training.data.radiographs.chest_xray_table import FINDINGS, FOLDS, read_names, read_table
 
 ORIGINAL = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"

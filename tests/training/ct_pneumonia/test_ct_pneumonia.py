@@ -13,13 +13,13 @@ from PIL import Image
 
 from vcam_client.spec import ExplainDefault
 from vcam_training import _cli
-from vcam_training.confidence import confidence_text
 from vcam_training.config import Config, load, override
-from vcam_training.data.montage import montage
+from vcam_training.data.scans.montage import montage
 from vcam_training.data.sources import CtPhantomSource
-from vcam_training.evaluate import ON_VALIDATION
+from vcam_training.evaluation.confidence import confidence_text
+from vcam_training.evaluation.evaluate import ON_VALIDATION
 from vcam_training.intensity import intensity_layer
-from vcam_training.pipeline import plain_batches, training_batches
+from vcam_training.learning.pipeline import plain_batches, training_batches
 
 RUN = Path("build/runs/ct_pneumonia-tiny-fold-1-of-2")
 

@@ -17,9 +17,10 @@ from vcam_client.errors import ConfigError
 from vcam_client.grid import to_model_grid
 from vcam_client.reading import read_volume
 from vcam_client.spec import Fit
-from vcam_training.data import download, mosmed
-from vcam_training.data.ct_pneumonia_source import CtPneumoniaSource
-from vcam_training.data.mosmed import ARCHIVES, CLASSES, fetch, list_scans, write_phantoms
+from vcam_training.data import download
+from vcam_training.data.scans import mosmed
+from vcam_training.data.scans.ct_pneumonia_source import CtPneumoniaSource
+from vcam_training.data.scans.mosmed import ARCHIVES, CLASSES, fetch, list_scans, write_phantoms
 
 SHAPE = (4, 6, 6)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vcam_training.config import load
-from vcam_training.data.scan_table import Columns, read_table
+from vcam_training.data.scans.scan_table import Columns, read_table
 from vcam_training.data.sources import ScanTableSource
 from vcam_training.task import Task
 

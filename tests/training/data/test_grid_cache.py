@@ -17,9 +17,9 @@ from vcam_client.errors import ConfigError
 from vcam_client.grid import to_model_grid
 from vcam_client.reading import read_volume
 from vcam_client.spec import Fit, Grid, Resampling
-from vcam_training.data import grid_cache
-from vcam_training.data.grid_cache import ScanFile, read_grids
 from vcam_training.data.row_file import RowFile
+from vcam_training.data.scans import grid_cache
+from vcam_training.data.scans.grid_cache import ScanFile, read_grids
 
 GRID = Grid(
     shape=(6, 7, 8),

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from vcam_training.data.montage import draw_montage, montage, slices_shown
+from vcam_training.data.scans.montage import draw_montage, montage, slices_shown
 
 
 def test_slices_lie_line_by_line() -> None:

@@ -13,7 +13,7 @@ from vcam_client.errors import ConfigError
 from vcam_client.grid import to_model_grid
 from vcam_client.reading import read_volume
 from vcam_client.spec import Fit, Resampling, SliceAggregation
-from vcam_training.data.scan_table_source import ScanTableSource
+from vcam_training.data.scans.scan_table_source import ScanTableSource
 from vcam_training.task import Task
 
 COUNT = 20

@@ -14,7 +14,7 @@ from vcam_client.errors import ConfigError
 from vcam_serving.verify import MODEL_FILE, SPEC_FILE
 from vcam_training import _cli, train
 from vcam_training.config import load, override
-from vcam_training.export_run import model_spec
+from vcam_training.exporting.export_run import model_spec
 from vcam_training.inspecting.subject import read_subject
 from vcam_training.network import read_network
 from vcam_training.run_folder import read_finished

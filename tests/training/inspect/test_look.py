@@ -10,9 +10,9 @@ from scipy.special import softmax
 from vcam_client.errors import ConfigError
 from vcam_client.spec import ExplainDefault
 from vcam_serving.session import Servable
+from vcam_training.cams.layers import candidates
 from vcam_training.inspecting.look import look
 from vcam_training.inspecting.subject import read_subject
-from vcam_training.layers import candidates
 from vcam_training.network import read_network
 from vcam_training.task import Task
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from vcam_client.errors import ConfigError
-from vcam_training.data.medmnist import luminance, read_medmnist
-from vcam_training.data.medmnist_names import NAMES, known_names
+from vcam_training.data.medmnist.files import luminance, read_medmnist
+from vcam_training.data.medmnist.names import NAMES, known_names
 
 IMAGES = np.arange(4 * 5 * 6, dtype=np.uint8).reshape(4, 5, 6)
 LABELS = np.array([[0], [1], [1], [0]], np.uint8)

@@ -14,10 +14,10 @@ from vcam_client._cli import main as vcam_client
 from vcam_serving import EmbeddedServer
 from vcam_training import train
 from vcam_training._cli import cli as vcam_train
-from vcam_training.calibration import scores_of
 from vcam_training.config import load
-from vcam_training.data.medmnist import luminance
-from vcam_training.export_run import export_run
+from vcam_training.data.medmnist.files import luminance
+from vcam_training.evaluation.calibration import scores_of
+from vcam_training.exporting.export_run import export_run
 from vcam_training.run_folder import read_finished
 
 pytestmark = pytest.mark.filterwarnings(

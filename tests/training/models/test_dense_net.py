@@ -10,10 +10,10 @@ from numpy.testing import assert_allclose
 from tiny_networks import HU, hu
 
 from vcam_client.errors import ConfigError
+from vcam_training.cams.receptive_field import cam_layer
 from vcam_training.intensity import ImageNet
 from vcam_training.models import DenseNet
-from vcam_training.receptive_field import cam_layer
-from vcam_training.transfer import start_from
+from vcam_training.running.transfer import start_from
 
 
 def test_its_weights_and_numbers_are_those_of_keras(tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ from numpy.testing import assert_allclose
 from tiny_networks import APPLICATION, EVERY_NETWORK, WRITTEN_HERE, Tiny, hu
 
 from vcam_client.errors import ConfigError
+from vcam_training.cams.layers import candidates
+from vcam_training.cams.receptive_field import cam_layer
+from vcam_training.cams.target_layer import explain
 from vcam_training.config import Config, load
 from vcam_training.intensity import Window
-from vcam_training.layers import candidates
+from vcam_training.learning.precision import in_float32
 from vcam_training.models import NETWORKS
-from vcam_training.precision import in_float32
-from vcam_training.receptive_field import cam_layer
-from vcam_training.target_layer import explain
 
 Half = tuple[Tiny, str, keras.Model]
 

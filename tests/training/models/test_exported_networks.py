@@ -22,9 +22,9 @@ from vcam_client.spec import (
 )
 from vcam_serving.session import Servable
 from vcam_serving.verify import MODEL_FILE
-from vcam_training.export import export
+from vcam_training.cams.receptive_field import cam_layer
+from vcam_training.exporting.export import export
 from vcam_training.intensity import ImageNet
-from vcam_training.receptive_field import cam_layer
 
 
 def spec_of(

@@ -6,8 +6,8 @@ import pytest
 from tiny_networks import HU, hu
 
 from vcam_client.errors import ConfigError
+from vcam_training.cams.receptive_field import cam_layer
 from vcam_training.models import FcDenseNet
-from vcam_training.receptive_field import cam_layer
 
 CHANNELS = (112, 192, 304, 464, 656)
 """Behind the blocks on the way down, table 2 of the paper; 896 behind the bottleneck."""

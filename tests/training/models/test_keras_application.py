@@ -13,11 +13,11 @@ from numpy.testing import assert_allclose
 from tiny_networks import hu
 
 from vcam_client.errors import ConfigError
+from vcam_training.cams.receptive_field import cam_layer
 from vcam_training.intensity import Bands, ImageNet, Window
 from vcam_training.models import KerasApplication
 from vcam_training.models.keras_application import NAMES
 from vcam_training.models.strided_pointwise import StridedPointwiseConv2D
-from vcam_training.receptive_field import cam_layer
 
 SIZE = (32, 40)
 

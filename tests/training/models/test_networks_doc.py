@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tiny_networks import hu
 
+from vcam_training.cams.receptive_field import cam_layer
 from vcam_training.models import NETWORKS
-from vcam_training.receptive_field import cam_layer
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "networks.md"
 ROWS = re.findall(

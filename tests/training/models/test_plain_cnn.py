@@ -6,9 +6,9 @@ import pytest
 from tiny_networks import HU, hu
 
 from vcam_client.errors import ConfigError
+from vcam_training.cams.receptive_field import cam_layer
 from vcam_training.models import PlainCnn
 from vcam_training.models.smooth_max import SmoothMaxPooling
-from vcam_training.receptive_field import cam_layer
 
 GRID = (12, 16, 20)
 

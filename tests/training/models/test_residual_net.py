@@ -7,9 +7,9 @@ import tensorflow as tf
 from tiny_networks import HU, hu
 
 from vcam_client.errors import ConfigError
+from vcam_training.cams.receptive_field import cam_layer
 from vcam_training.intensity import Window
 from vcam_training.models import ResidualNet
-from vcam_training.receptive_field import cam_layer
 
 GRID = (12, 16, 20)
 

@@ -10,12 +10,12 @@ from numpy.testing import assert_allclose
 from tiny_networks import HU, hu
 
 from vcam_client.errors import ConfigError
+from vcam_training.cams.layers import candidates
+from vcam_training.cams.receptive_field import cam_layer
 from vcam_training.config import load, override
 from vcam_training.intensity import ImageNet
-from vcam_training.layers import candidates
 from vcam_training.models import Vgg
-from vcam_training.receptive_field import cam_layer
-from vcam_training.transfer import start_from
+from vcam_training.running.transfer import start_from
 
 NARROW = ((2, 2), (2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2))
 

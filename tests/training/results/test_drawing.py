@@ -9,13 +9,13 @@ from shapes import Shapes, shapes
 from sklearn.metrics import roc_curve as reference_curve
 
 from vcam_client.spec import Fit, Grid, Intensity
-from vcam_training.calibration import Fitted
+from vcam_training.cams.receptive_field import cam_layer
 from vcam_training.data.contract import DataContract
 from vcam_training.data.dataset import Split
 from vcam_training.drawing import plane_image
-from vcam_training.evaluate import Fixed
-from vcam_training.evidence_levels import EvidenceLevels
-from vcam_training.receptive_field import cam_layer
+from vcam_training.evaluation.calibration import Fitted
+from vcam_training.evaluation.evaluate import Fixed
+from vcam_training.evaluation.evidence_levels import EvidenceLevels
 from vcam_training.replacing import replace_folder
 from vcam_training.results.answers import Answers
 from vcam_training.results.confusion import confusions, draw_confusions

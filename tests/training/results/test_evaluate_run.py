@@ -17,7 +17,7 @@ from vcam_serving import EmbeddedServer
 from vcam_training import train
 from vcam_training._cli import cli
 from vcam_training.evaluate_run import evaluate_run
-from vcam_training.export_run import export_run
+from vcam_training.exporting.export_run import export_run
 from vcam_training.run_folder import read_finished
 
 pytestmark = pytest.mark.filterwarnings(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vcam_client.errors import ConfigError
-from vcam_training.data.contiguous_blocks import ContiguousBlocks
+from vcam_training.data.soil.contiguous_blocks import ContiguousBlocks
 
 
 def runs(indices: np.ndarray) -> list[np.ndarray]:

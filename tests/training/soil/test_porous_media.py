@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vcam_client.errors import ConfigError
-from vcam_training.data.porous_media import MATERIALS, PorousCube, PorousMedium, generate
+from vcam_training.data.soil.porous_media import MATERIALS, PorousCube, PorousMedium, generate
 
 MEDIUM = PorousMedium(shape=(200, 64, 64))
 

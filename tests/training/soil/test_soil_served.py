@@ -16,9 +16,9 @@ from vcam_serving import EmbeddedServer
 from vcam_serving.verify import SPEC_FILE
 from vcam_training import train
 from vcam_training.config import load, override
-from vcam_training.data.porous_media import PorousMedium, generate
-from vcam_training.export_run import export_run
-from vcam_training.history import read_history
+from vcam_training.data.soil.porous_media import PorousMedium, generate
+from vcam_training.exporting.export_run import export_run
+from vcam_training.learning.history import read_history
 from vcam_training.run_folder import read_contract
 
 SIZE = 24

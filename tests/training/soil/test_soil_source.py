@@ -12,8 +12,8 @@ from vcam_client.errors import ConfigError
 from vcam_client.spec import SliceAggregation
 from vcam_training.config import Config, load, override
 from vcam_training.data.dataset import DataSet
-from vcam_training.data.soil_cube import read_cube
-from vcam_training.data.soil_source import bands_for
+from vcam_training.data.soil.soil_cube import read_cube
+from vcam_training.data.soil.soil_source import bands_for
 from vcam_training.data.sources import SoilPorositySource
 from vcam_training.intensity import intensity_layer
 from vcam_training.task import Task

@@ -16,8 +16,8 @@ from vcam_client.spec import (
     ModelSpec,
     SliceAggregation,
 )
+from vcam_training.cams.target_layer import target_layer
 from vcam_training.data.dataset import Split
-from vcam_training.target_layer import target_layer
 
 SIDE = 8
 

@@ -19,8 +19,8 @@ from keras import layers
 from numpy.testing import assert_allclose
 
 from vcam_client.spec import CamLayer
-from vcam_training.localisation import energy_inside, heatmap_on_grid
-from vcam_training.target_layer import explainer
+from vcam_training.cams.target_layer import explainer
+from vcam_training.evaluation.localisation import energy_inside, heatmap_on_grid
 from vcam_training.trust.cascade import cascade, untrained, weighted_layers
 from vcam_training.trust.cases import Cases
 from vcam_training.trust.fidelity import FRACTIONS, fidelity, replacement

@@ -12,7 +12,7 @@ from vcam_client.errors import ConfigError
 from vcam_client.spec import Explanation
 from vcam_training.data.contract import DataContract
 from vcam_training.data.dataset import Split
-from vcam_training.evaluate import evaluate
+from vcam_training.evaluation.evaluate import evaluate
 from vcam_training.trust import measure, write
 from vcam_training.trust.figures import (
     DELETION_GAIN,

@@ -16,7 +16,7 @@ from vcam_serving import EmbeddedServer
 from vcam_serving.verify import MODEL_FILE, SPEC_FILE
 from vcam_training import _cli, trust
 from vcam_training.config import load
-from vcam_training.export_run import export_run
+from vcam_training.exporting.export_run import export_run
 from vcam_training.train import run
 from vcam_training.trust.loading import version_folder
 
@@ -141,7 +141,7 @@ def test_interrupted_while_publishing(version: Path, exported: Path, monkeypatch
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vcam_training.export.verify", interrupted)
+    monkeypatch.setattr("vcam_training.exporting.export.verify", interrupted)
     work = version.parents[2]
     assert vcam_train("trust", str(version), *QUICK, cwd=work) == 130
     assert [p.name for p in version.parent.iterdir()] == ["1"]

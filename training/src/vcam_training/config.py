@@ -18,17 +18,17 @@ from typing import Any
 from vcam_client.errors import ConfigError
 from vcam_client.spec import ExplainDefault
 from vcam_training import configs
-from vcam_training.augmentation import Augmentation
 from vcam_training.data.contract import DataContract
 from vcam_training.data.dataset import Source
 from vcam_training.data.folding import parse_fold
 from vcam_training.data.sources import SOURCES
 from vcam_training.intensity import SCALINGS
-from vcam_training.losses import Loss
+from vcam_training.learning.augmentation import Augmentation
+from vcam_training.learning.losses import Loss
+from vcam_training.learning.optimizer import Optimizer
+from vcam_training.learning.schedule import Schedule
 from vcam_training.models import NETWORKS
 from vcam_training.models.architecture import Architecture
-from vcam_training.optimizer import Optimizer
-from vcam_training.schedule import Schedule
 from vcam_training.task import Task
 
 KINDS: dict[str, dict[str, type]] = {"data": SOURCES, "model": NETWORKS}

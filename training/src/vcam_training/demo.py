@@ -20,7 +20,7 @@ from vcam_serving.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     from vcam_training.config import Config
-    from vcam_training.data.ct_phantom import Entry
+    from vcam_training.data.phantoms.ct_phantom import Entry
 
 MODEL = "ct-phantom"
 _PHANTOMS = 4
@@ -79,7 +79,7 @@ def _train(config: "Config", run: Path, data: Path) -> None:
 
 
 def _export(run: Path, models: Path) -> None:
-    from vcam_training.export_run import export_run
+    from vcam_training.exporting.export_run import export_run
 
     exported = sorted(models.glob("[0-9]*"))
     trained = (run / "metrics.json").stat().st_mtime
@@ -111,7 +111,7 @@ def _serve_and_predict(config: "Config", models: Path, data: Path, results: Path
 
 def _held_out(folder: Path) -> "list[Entry]":
     """Some test phantoms, with and without a lesion."""
-    from vcam_training.data import ct_phantom
+    from vcam_training.data.phantoms import ct_phantom
 
     entries = [e for e in ct_phantom.read_index(folder / ct_phantom.INDEX) if e.split == "test"]
     with_lesion = [e for e in entries if e.label == 1][: _PHANTOMS // 2]

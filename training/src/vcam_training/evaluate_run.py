@@ -13,13 +13,14 @@ import numpy as np
 from vcam_client.errors import ConfigError
 from vcam_client.spec import CamLayer, Metric, ModelSpec
 from vcam_serving.verify import SPEC_FILE
-from vcam_training.calibration import Fitted
+from vcam_training.cams.target_layer import target_layer
 from vcam_training.config import Config, override
 from vcam_training.data.agreement import check_contract, check_split
 from vcam_training.data.dataset import Report, Split, SplitSource, sha256_of
 from vcam_training.data.loading import load_data
-from vcam_training.evaluate import ON_VALIDATION, Evaluation, Fixed, measure_split
-from vcam_training.evidence_levels import EvidenceLevels
+from vcam_training.evaluation.calibration import Fitted
+from vcam_training.evaluation.evaluate import ON_VALIDATION, Evaluation, Fixed, measure_split
+from vcam_training.evaluation.evidence_levels import EvidenceLevels
 from vcam_training.inspecting.subject import Subject, read_subject
 from vcam_training.replacing import replace_file
 from vcam_training.results.answers import Answers
@@ -27,7 +28,6 @@ from vcam_training.results.page import Told, page
 from vcam_training.results.run_report import REPORT
 from vcam_training.results.writing import write_json, write_results
 from vcam_training.run_folder import read_finished
-from vcam_training.target_layer import target_layer
 from vcam_training.task import Task
 
 OUT_FOLDER = Path("build/evaluation")

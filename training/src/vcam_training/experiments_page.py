@@ -10,7 +10,7 @@ from vcam_client.errors import ConfigError
 from vcam_client.spec import Metric
 from vcam_training import config as configs
 from vcam_training.config import Config
-from vcam_training.history import read_history
+from vcam_training.learning.history import read_history
 from vcam_training.run_folder import read_config, read_contract, read_finished
 from vcam_training.task import Task
 

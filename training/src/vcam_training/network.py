@@ -11,7 +11,7 @@ from vcam_serving.publish import versions
 from vcam_serving.verify import MODEL_FILE, SPEC_FILE
 from vcam_training import intensity as _registers_intensity_layers  # noqa: F401
 from vcam_training import models as _registers_their_layers  # noqa: F401
-from vcam_training._fields import grid_of
+from vcam_training.cams._fields import grid_of
 from vcam_training.run_folder import read_config, read_contract
 
 

@@ -33,7 +33,7 @@ import keras
 from vcam_client.errors import ConfigError
 from vcam_training.config import Config
 from vcam_training.data.contract import DataContract
-from vcam_training.history import Row, better, read_history, write_history
+from vcam_training.learning.history import Row, better, read_history, write_history
 from vcam_training.replacing import replace_file
 
 

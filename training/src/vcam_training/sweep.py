@@ -23,7 +23,7 @@ from vcam_client.errors import ConfigError
 from vcam_client.spec import Metric
 from vcam_training import train
 from vcam_training.config import Config, override
-from vcam_training.evaluate import Evaluation
+from vcam_training.evaluation.evaluate import Evaluation
 from vcam_training.run_folder import read_finished
 
 SEED_KEYS = ("seed", "data.seed")

@@ -46,7 +46,7 @@ def evaluate(
     quietly()
     from vcam_training import train
     from vcam_training.evaluate_run import evaluate_run
-    from vcam_training.metric_text import in_words
+    from vcam_training.evaluation.metric_text import in_words
     from vcam_training.results.run_report import REPORT
 
     scored = evaluate_run(

@@ -29,7 +29,7 @@ from vcam_training._cli.quietly import quietly
 def export(run_folder: Path, base: Path | None, layers: Sequence[str], method: str | None) -> None:
     """Export the best network of a finished RUN, verified, as the next version."""
     quietly()
-    from vcam_training.export_run import export_run
+    from vcam_training.exporting.export_run import export_run
     from vcam_training.run_folder import read_config
 
     base = base or Path("build/models") / read_config(run_folder).name

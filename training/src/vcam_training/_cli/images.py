@@ -47,8 +47,8 @@ def images(
       vcam-train images labels.csv --fold test --finding Mass --sample 10 |
         vcam-client predict - --class Mass --out results/
     """
-    from vcam_training.data.chest_xray_images import find_images
-    from vcam_training.data.chest_xray_table import read_names, read_table
+    from vcam_training.data.radiographs.chest_xray_images import find_images
+    from vcam_training.data.radiographs.chest_xray_table import read_names, read_table
 
     chosen = read_table(table).filtered(
         fold=fold,

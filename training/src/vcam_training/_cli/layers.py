@@ -28,8 +28,8 @@ def layers(place: Path, radii: Sequence[float], bypassed: bool) -> None:
     radius, wherever between the cells it lies.
     """
     quietly()
-    from vcam_training._layer_text import layers_text
-    from vcam_training.layer_table import Radii, default_radii, layer_table
+    from vcam_training.inspecting._layer_text import layers_text
+    from vcam_training.inspecting.layer_table import Radii, default_radii, layer_table
     from vcam_training.network import read_network
 
     network = read_network(place)

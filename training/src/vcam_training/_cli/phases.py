@@ -89,8 +89,8 @@ def phases(
     SCAN is what `vcam-client predict` reads: a folder of DICOM, a TIFF stack, …; without
     it, a made-up porous medium is taken. Each voxel is in exactly one phase.
     """
-    from vcam_training.data.porous_media import PorousMedium
-    from vcam_training.data.soil_cube import made_up_cube, read_cube
+    from vcam_training.data.soil.porous_media import PorousMedium
+    from vcam_training.data.soil.soil_cube import made_up_cube, read_cube
     from vcam_training.phases.report import phase_report
     from vcam_training.phases.surface_picture import FRAMES
 

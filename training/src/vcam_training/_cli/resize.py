@@ -29,7 +29,7 @@ def resize(folder: Path, out: Path, size: int) -> None:
     They are averaged as training and serving do it. Started again, it does what is missing.
     Pictures that can't be read are named and left out; it then exits with 1.
     """
-    from vcam_training.data.radiograph_resize import resize_folder
+    from vcam_training.data.radiographs.radiograph_resize import resize_folder
 
     result = resize_folder(folder, out, size, lambda line: click.echo(line, err=True))
     click.echo(f"{result.done} resized, {result.skipped} were there, {len(result.failed)} failed")

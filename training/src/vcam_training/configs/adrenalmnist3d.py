@@ -17,13 +17,13 @@ epochs on 98 volumes would be the luckiest.
 from dataclasses import replace
 
 from vcam_client.spec import ExplainDefault
-from vcam_training.augmentation import Augmentation
 from vcam_training.config import Config
 from vcam_training.data.sources import MedMnistSource
-from vcam_training.history import LAST
-from vcam_training.losses import Loss
+from vcam_training.learning.augmentation import Augmentation
+from vcam_training.learning.history import LAST
+from vcam_training.learning.losses import Loss
+from vcam_training.learning.optimizer import Optimizer
 from vcam_training.models import PlainCnn
-from vcam_training.optimizer import Optimizer
 
 
 def config() -> Config:

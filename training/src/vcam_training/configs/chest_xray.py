@@ -13,9 +13,9 @@ from dataclasses import replace
 
 from vcam_training.config import Config
 from vcam_training.data.sources import ChestXraySource
-from vcam_training.losses import Loss
+from vcam_training.learning.losses import Loss
+from vcam_training.learning.schedule import Schedule
 from vcam_training.models import DenseNet, KerasApplication
-from vcam_training.schedule import Schedule
 
 
 def config() -> Config:

@@ -10,16 +10,16 @@ Tiny mode: vcam-train run ct_phantom --tiny   (phantoms on a coarse grid, second
 
 Grid 64×64×48 voxels of 5 mm: the lungs fit, and the smallest lesion (radius 15 mm) is 3
 voxels. Cells of 4 voxels (20 mm): a perfect map on them reaches a Dice of at least 0.72
-for every lesion (`vcam_training.perfect_map`; the run prints it). The Keras CT network's
+for every lesion (`vcam_training.cams.perfect_map`; the run prints it). The Keras CT network's
 last cells are twice as wide and leave the rim out; its "conv3" is read instead.
 """
 
 from dataclasses import replace
 
 from vcam_client.spec import ExplainDefault
-from vcam_training.augmentation import Augmentation
 from vcam_training.config import Config
 from vcam_training.data.sources import CtPhantomSource
+from vcam_training.learning.augmentation import Augmentation
 from vcam_training.models import PlainCnn
 
 

@@ -17,10 +17,10 @@ Volumes lie in nameless files in the data folder (7 GB while it runs), not in me
 
 from dataclasses import replace
 
-from vcam_training.augmentation import Augmentation
 from vcam_training.config import Config
 from vcam_training.configs import ct_phantom
 from vcam_training.data.sources import CtPhantomSource
+from vcam_training.learning.augmentation import Augmentation
 
 
 def config() -> Config:

@@ -20,11 +20,11 @@ tells what differs from the example, and how to check the code without the scans
 from dataclasses import replace
 
 from vcam_client.spec import ExplainDefault
-from vcam_training.augmentation import Augmentation
 from vcam_training.config import Config
 from vcam_training.data.sources import CtPneumoniaSource
+from vcam_training.learning.augmentation import Augmentation
+from vcam_training.learning.schedule import Schedule
 from vcam_training.models import KerasCt
-from vcam_training.schedule import Schedule
 
 
 def config() -> Config:

@@ -22,9 +22,9 @@ follow the strongest cells of the smooth maximum: 0.41 where Grad-CAM has 0.96.
 from dataclasses import replace
 
 from vcam_client.spec import ExplainDefault
-from vcam_training.augmentation import Augmentation
 from vcam_training.config import Config
 from vcam_training.data.sources import DiscsSource
+from vcam_training.learning.augmentation import Augmentation
 from vcam_training.models import ResidualNet
 
 

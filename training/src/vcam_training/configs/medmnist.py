@@ -11,11 +11,11 @@ more than 32 voxels along each side want --set model.shrink=2.
 
 from dataclasses import replace
 
-from vcam_training.augmentation import Augmentation
 from vcam_training.config import Config
 from vcam_training.data.sources import MedMnistSource
+from vcam_training.learning.augmentation import Augmentation
+from vcam_training.learning.optimizer import Optimizer
 from vcam_training.models import ResidualNet
-from vcam_training.optimizer import Optimizer
 
 
 def config() -> Config:

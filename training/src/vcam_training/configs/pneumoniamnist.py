@@ -16,13 +16,13 @@ The last epoch's network is kept: its learning rate has fallen to 0.
 from dataclasses import replace
 
 from vcam_client.spec import ExplainDefault
-from vcam_training.augmentation import Augmentation
 from vcam_training.config import Config
 from vcam_training.data.sources import MedMnistSource
-from vcam_training.history import LAST
-from vcam_training.losses import Loss
+from vcam_training.learning.augmentation import Augmentation
+from vcam_training.learning.history import LAST
+from vcam_training.learning.losses import Loss
+from vcam_training.learning.optimizer import Optimizer
 from vcam_training.models import ResidualNet
-from vcam_training.optimizer import Optimizer
 
 
 def config() -> Config:

@@ -20,9 +20,9 @@ A made-up porous medium stands in for a series; docs/experiments/soil-porosity.m
 
 from dataclasses import replace
 
-from vcam_training.augmentation import Augmentation
 from vcam_training.config import Config
 from vcam_training.data.sources import SoilPorositySource
+from vcam_training.learning.augmentation import Augmentation
 from vcam_training.models import Vgg
 
 

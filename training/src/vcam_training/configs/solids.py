@@ -22,9 +22,9 @@ cell for some seeds.
 
 from dataclasses import replace
 
-from vcam_training.augmentation import Augmentation
 from vcam_training.config import Config
 from vcam_training.data.sources import SolidsSource
+from vcam_training.learning.augmentation import Augmentation
 from vcam_training.models import PlainCnn
 
 

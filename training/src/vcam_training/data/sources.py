@@ -1,13 +1,13 @@
 """The data sets that a config can name."""
 
-from vcam_training.data.chest_xray_source import ChestXraySource
-from vcam_training.data.ct_phantom_source import CtPhantomSource
-from vcam_training.data.ct_pneumonia_source import CtPneumoniaSource
-from vcam_training.data.discs_source import DiscsSource
-from vcam_training.data.medmnist_source import MedMnistSource
-from vcam_training.data.scan_table_source import ScanTableSource
-from vcam_training.data.soil_source import SoilPorositySource
-from vcam_training.data.solids_source import SolidsSource
+from vcam_training.data.medmnist.source import MedMnistSource
+from vcam_training.data.phantoms.ct_phantom_source import CtPhantomSource
+from vcam_training.data.phantoms.discs_source import DiscsSource
+from vcam_training.data.phantoms.solids_source import SolidsSource
+from vcam_training.data.radiographs.chest_xray_source import ChestXraySource
+from vcam_training.data.scans.ct_pneumonia_source import CtPneumoniaSource
+from vcam_training.data.scans.scan_table_source import ScanTableSource
+from vcam_training.data.soil.soil_source import SoilPorositySource
 
 SOURCES = {
     "solids": SolidsSource,

@@ -20,11 +20,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from vcam_client.errors import ConfigError
-from vcam_training._graph import flatten
-from vcam_training.grad_cam import forward
+from vcam_training.cams._graph import flatten
+from vcam_training.cams.grad_cam import forward
+from vcam_training.cams.target_layer import target_layer
 from vcam_training.inspecting.subject import Subject
 from vcam_training.intensity import Bands
-from vcam_training.target_layer import target_layer
 
 STEPS = 100
 STEP_SIZE = 0.02

@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client.errors import ConfigError
+from vcam_training.cams.grad_cam import class_logits
 from vcam_training.data.dataset import Split
-from vcam_training.grad_cam import class_logits
 from vcam_training.inspecting.subject import Subject
-from vcam_training.pipeline import plain_batches
+from vcam_training.learning.pipeline import plain_batches
 from vcam_training.task import Task
 
 LOOKED_AT = 200

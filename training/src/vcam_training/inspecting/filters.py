@@ -9,7 +9,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from vcam_client.errors import ConfigError
-from vcam_training._graph import flatten
+from vcam_training.cams._graph import flatten
 
 MOST_FILTERS = 64
 MOST_INPUTS = 4

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from vcam_client.errors import ConfigError
 from vcam_client.spec import CamLayer
-from vcam_training.grad_cam import forward
+from vcam_training.cams.grad_cam import forward
+from vcam_training.cams.target_layer import method_of, target_layer
 from vcam_training.inspecting.subject import Subject
-from vcam_training.target_layer import method_of, target_layer
 
 PERCENTILES = (0, 25, 50, 75, 100)
 """Of a filter's activation over the cells."""

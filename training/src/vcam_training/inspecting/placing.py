@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client.spec import CamLayer
-from vcam_training.heatmap import interpolation_matrix
+from vcam_training.cams.heatmap import interpolation_matrix
 
 
 def on_grid(

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from vcam_client.errors import ConfigError
 from vcam_client.spec import Activation, ExplainDefault, ModelSpec
 from vcam_serving.verify import SPEC_FILE
-from vcam_training.calibration import scores_of
-from vcam_training.cam_methods import DEFAULT_METHOD
+from vcam_training.cams.cam_methods import DEFAULT_METHOD
 from vcam_training.config import Config
 from vcam_training.data.contract import DataContract
 from vcam_training.data.dataset import DataSet, Report
 from vcam_training.data.loading import load_data
-from vcam_training.evaluate import Evaluation
+from vcam_training.evaluation.calibration import scores_of
+from vcam_training.evaluation.evaluate import Evaluation
+from vcam_training.learning.precision import in_float32
 from vcam_training.network import Network, read_network
-from vcam_training.precision import in_float32
 from vcam_training.run_folder import read_config, read_contract, read_finished
 from vcam_training.task import Task
 from vcam_training.trust.loading import version_folder

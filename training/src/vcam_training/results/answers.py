@@ -6,9 +6,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_training.calibration import Fitted, scores_of
 from vcam_training.data.contract import DataContract
 from vcam_training.data.dataset import Split
+from vcam_training.evaluation.calibration import Fitted, scores_of
 from vcam_training.task import Task
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from vcam_training.calibration import Fitted
 from vcam_training.drawing import canvas
+from vcam_training.evaluation.calibration import Fitted
 from vcam_training.results.answers import Answers
 from vcam_training.task import Task
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from vcam_client.evidence import Finding, finding, nothing_up_to
 from vcam_client.spec import CamLayer, Explanation
+from vcam_training.cams.maps import explained
 from vcam_training.drawing import plane_image
-from vcam_training.evaluate import Fixed
+from vcam_training.evaluation.evaluate import Fixed
+from vcam_training.evaluation.localisation import heatmap_on_grid
 from vcam_training.inspecting.gallery import limits_of, middle_slice
-from vcam_training.localisation import heatmap_on_grid
-from vcam_training.maps import explained
 from vcam_training.results.answers import Answers
 from vcam_training.results.mistakes import Mistake
 from vcam_training.task import Task

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from vcam_client.spec import Metric
 from vcam_training.drawing import png_of
-from vcam_training.evaluate import Fixed
-from vcam_training.evidence_levels import EvidenceLevels
-from vcam_training.metric_text import interval_text, meaning, value_text
+from vcam_training.evaluation.evaluate import Fixed
+from vcam_training.evaluation.evidence_levels import EvidenceLevels
+from vcam_training.evaluation.metric_text import interval_text, meaning, value_text
 from vcam_training.results.writing import CONFUSION, RELIABILITY, ROC, SCATTER, Written
 from vcam_training.web_page import document, facts, figure, image, row, section, table
 

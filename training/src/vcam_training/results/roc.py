@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vcam_client.spec import Metric
 from vcam_training.drawing import GREY, canvas, plain
-from vcam_training.epoch_figures import against_others
+from vcam_training.evaluation.epoch_figures import against_others
 from vcam_training.results.answers import Answers
 from vcam_training.task import Task
 

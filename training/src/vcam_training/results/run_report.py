@@ -12,7 +12,7 @@ import keras
 from vcam_client.spec import CamLayer
 from vcam_training.config import Config
 from vcam_training.data.dataset import DataSet
-from vcam_training.evaluate import Evaluated, Evaluation
+from vcam_training.evaluation.evaluate import Evaluated, Evaluation
 from vcam_training.replacing import replace_file
 from vcam_training.results.answers import Answers
 from vcam_training.results.page import Told, page

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from vcam_training.drawing import BLUE, GREY, canvas, plain
-from vcam_training.intervals import r2
+from vcam_training.evaluation.intervals import r2
 from vcam_training.results.answers import Answers
 
 _COLUMNS = 3

@@ -10,12 +10,12 @@ import keras
 import numpy as np
 
 from vcam_client.spec import CamLayer, Metric
-from vcam_training.calibration import Calibration
-from vcam_training.curves import draw_reliability
-from vcam_training.evaluate import Fixed
+from vcam_training.evaluation.calibration import Calibration
+from vcam_training.evaluation.evaluate import Fixed
 from vcam_training.replacing import replace_file, replace_folder
 from vcam_training.results.answers import Answers
 from vcam_training.results.confusion import confusions, draw_confusions
+from vcam_training.results.curves import draw_reliability
 from vcam_training.results.gallery import Panel, draw_sheet, panels
 from vcam_training.results.mistakes import Mistake, mistakes, write_error_files, write_errors
 from vcam_training.results.predictions import write_predictions

@@ -14,7 +14,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from vcam_training._graph import flatten
+from vcam_training.cams._graph import flatten
 from vcam_training.trust.cases import Cases
 from vcam_training.trust.similarity import rank_correlations
 from vcam_training.trust.subject import Subject

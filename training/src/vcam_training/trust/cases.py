@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from vcam_client.errors import ConfigError
 from vcam_client.spec import Activation, ModelSpec
 from vcam_training.data.dataset import Split
-from vcam_training.roles import roles
+from vcam_training.evaluation.roles import roles
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,7 +65,7 @@ def refuse_regressions(spec: ModelSpec) -> None:
 def positive_cases(split: Split, classes: int) -> Cases:
     """Scans that show something of what is true of them, explained for that.
 
-    Their class, or one of their findings; see `vcam_training.roles.roles`.
+    Their class, or one of their findings; see `vcam_training.evaluation.roles.roles`.
 
     Args:
         split: scans with labels and masks.

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client.spec import CamLayer, ModelSpec
-from vcam_training.heatmap import interpolation_matrix
+from vcam_training.cams.heatmap import interpolation_matrix
 
 NOISE_SHARE = 0.05
 """Noise of a disturbed map, as a share of the standard deviation of its cells."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_training.localisation import heatmap_on_grid
+from vcam_training.evaluation.localisation import heatmap_on_grid
 from vcam_training.trust.cases import Cases
 from vcam_training.trust.report import Example
 from vcam_training.trust.subject import Subject

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import integrate
 
 from vcam_client.spec import CamLayer, Fit, Grid
-from vcam_training.heatmap import interpolation_matrix
+from vcam_training.cams.heatmap import interpolation_matrix
 from vcam_training.trust.cases import Cases
 from vcam_training.trust.controls import shuffled_cells
 from vcam_training.trust.subject import Subject

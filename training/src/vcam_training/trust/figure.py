@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vcam_client.spec import Metric
-from vcam_training.intervals import (
+from vcam_training.evaluation.intervals import (
     RESAMPLES,
     mean_interval,
     percentile_interval,

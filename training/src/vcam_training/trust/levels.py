@@ -5,9 +5,9 @@ from dataclasses import replace
 import keras
 
 from vcam_client.spec import Explanation, ModelSpec
+from vcam_training.cams.target_layer import target_layer
 from vcam_training.data.dataset import Split
-from vcam_training.evidence_levels import EvidenceLevels, measure
-from vcam_training.target_layer import target_layer
+from vcam_training.evaluation.evidence_levels import EvidenceLevels, measure
 
 _LEVELS = ("reference_maximum", "evidence_minimum", "threshold")
 

@@ -13,7 +13,7 @@ from vcam_serving.verify import SPEC_FILE
 from vcam_training.config import Config
 from vcam_training.data.dataset import Report, Split
 from vcam_training.data.loading import load_data
-from vcam_training.evaluate import ON_VALIDATION
+from vcam_training.evaluation.evaluate import ON_VALIDATION
 from vcam_training.network import read_network
 from vcam_training.trust.cases import refuse_regressions
 

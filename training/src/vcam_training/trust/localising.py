@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client.spec import CamLayer
-from vcam_training.localisation import (
+from vcam_training.cams.perfect_map import perfect_map_dice
+from vcam_training.evaluation.localisation import (
     ThresholdSearch,
     cell_distances,
     centre_distances,
@@ -19,7 +20,6 @@ from vcam_training.localisation import (
     stretched_heatmap,
     zoomed_heatmap,
 )
-from vcam_training.perfect_map import perfect_map_dice
 from vcam_training.trust.cases import Cases
 
 LARGE_RADIUS = 10.0

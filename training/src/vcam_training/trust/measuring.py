@@ -7,11 +7,11 @@ import numpy as np
 
 from vcam_client.errors import ConfigError
 from vcam_client.spec import ModelSpec
-from vcam_training.calibration import Fitted, fit
 from vcam_training.data.dataset import Report, Split
-from vcam_training.pipeline import plain_batches
-from vcam_training.reliability import reliability
-from vcam_training.roles import task_of
+from vcam_training.evaluation.calibration import Fitted, fit
+from vcam_training.evaluation.reliability import reliability
+from vcam_training.evaluation.roles import task_of
+from vcam_training.learning.pipeline import plain_batches
 from vcam_training.task import Task
 from vcam_training.trust.cascade import MapsUnderTest, cascade, stages, weighted_layers
 from vcam_training.trust.cases import Cases, negative_cases, positive_cases, refuse_regressions

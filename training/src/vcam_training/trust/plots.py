@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from vcam_training.drawing import BLUE, GREY, ORANGE, RED, canvas, draw_plane, plain, png
-from vcam_training.reliability import Reliability
+from vcam_training.evaluation.reliability import Reliability
 from vcam_training.trust.checks import SAME_MAP
 from vcam_training.trust.figure import Curve
 from vcam_training.trust.figures import CAM, EDGES, NOISY

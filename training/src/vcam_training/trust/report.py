@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client.spec import Explanation, ModelSpec, Trust
-from vcam_training.reliability import Reliability
+from vcam_training.evaluation.reliability import Reliability
 from vcam_training.trust.checks import Check
 from vcam_training.trust.figure import Curve, Figure
 

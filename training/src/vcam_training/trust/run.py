@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vcam_client.errors import ConfigError
 from vcam_training.data.dataset import Report
-from vcam_training.export import export
+from vcam_training.exporting.export import export
 from vcam_training.train import DATA_FOLDER
 from vcam_training.trust.loading import load
 from vcam_training.trust.measuring import SAMPLES, SEEDS, measure

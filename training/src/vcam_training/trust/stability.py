@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client.spec import ModelSpec
-from vcam_training.localisation import weighted_centre
+from vcam_training.evaluation.localisation import weighted_centre
 from vcam_training.trust.cases import Cases
 from vcam_training.trust.similarity import rank_correlations
 from vcam_training.trust.subject import Subject

@@ -8,9 +8,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from vcam_client.spec import CamLayer, Explanation, ModelSpec
-from vcam_training.calibration import Fitted, is_found
-from vcam_training.signatures import ServingModel, is_one_logit
-from vcam_training.target_layer import explainer
+from vcam_training.cams.target_layer import explainer
+from vcam_training.evaluation.calibration import Fitted, is_found
+from vcam_training.exporting.signatures import ServingModel, is_one_logit
 
 _BATCH_VOXELS = 2_000_000
 """Voxels of a batch: what stays quick on two cores and small beside the data set."""

@@ -1,0 +1,1 @@
+"""Files of the MedMNIST collection, and a stand-in for them."""

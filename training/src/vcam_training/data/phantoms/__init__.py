@@ -1,0 +1,1 @@
+"""Made-up data whose evidence is known: solids, discs, chests."""

@@ -1,0 +1,1 @@
+"""Slices of soil and what they are made of."""

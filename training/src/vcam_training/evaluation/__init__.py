@@ -1,0 +1,1 @@
+"""Held-out figures of scores and maps, calibration, what counts as evidence."""
