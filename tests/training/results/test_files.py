@@ -47,6 +47,7 @@ def truth(task: str) -> np.ndarray:
 def test_a_run_leaves_what_its_task_has(run_of: Callable[[str], Path], task: str) -> None:
     left = {path.name for path in run_of(task).iterdir()}
     common = {"predictions.csv", "errors.csv", "errors.png", "report.html", "metrics.json"}
+    common.add("examples.png")
     classifier = {"confusion.png", "roc.png", "reliability.png", "errors"}
     assert common <= left
     assert classifier <= left if task != "regression" else not classifier & left

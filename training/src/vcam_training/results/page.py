@@ -12,6 +12,7 @@ from vcam_training.drawing import png_of
 from vcam_training.evaluation.evaluate import Fixed
 from vcam_training.evaluation.evidence_levels import EvidenceLevels
 from vcam_training.evaluation.metric_text import interval_text, meaning, value_text
+from vcam_training.results.gallery import Panel
 from vcam_training.results.writing import CONFUSION, RELIABILITY, ROC, SCATTER, Written
 from vcam_training.web_page import document, facts, figure, image, row, section, table
 
@@ -92,7 +93,7 @@ def page(
         section("Training", image((folder / CURVES).read_bytes(), _ALT[CURVES])) if curves else "",
         section("Answers", _pictures(folder, written.pictures)),
         _mistakes(written),
-        section("Maps", _maps(fixed, levels, layer)) if levels else "",
+        section("Maps", _maps(fixed, levels, layer), _gallery(written.examples)) if levels else "",
         section("Next", *map(_step, told.next_steps)) if told.next_steps else "",
     ]
     return document(told.title, parts)
@@ -142,14 +143,19 @@ def _width(png: bytes) -> int:
 
 
 def _mistakes(written: Written) -> str:
-    shown = "".join(figure(png_of(panel.picture()), panel.caption) for panel in written.panels)
     heading = written.heading[0].upper() + written.heading[1:]
     return section(
         "Mistakes" if written.has_mistakes else "Worst answers",
         f"<p>{escape(heading)}. Left the scan, of a volume a slice through the object or what the "
         "map marks most; right the same with the map of the answer and the object, where one is "
-        f'known, outlined.</p><div class="gallery">{shown}</div>',
+        "known, outlined.</p>",
+        _gallery(written.panels),
     )
+
+
+def _gallery(panels: Sequence[Panel]) -> str:
+    shown = "".join(figure(png_of(panel.picture()), panel.caption) for panel in panels)
+    return f'<div class="gallery">{shown}</div>'
 
 
 def _details(told: Told) -> str:

@@ -16,6 +16,7 @@ from vcam_training.replacing import replace_file, replace_folder
 from vcam_training.results.answers import Answers
 from vcam_training.results.confusion import confusions, draw_confusions
 from vcam_training.results.curves import draw_reliability
+from vcam_training.results.examples import examples
 from vcam_training.results.gallery import Panel, draw_sheet, panels
 from vcam_training.results.mistakes import Mistake, mistakes, write_error_files, write_errors
 from vcam_training.results.predictions import write_predictions
@@ -29,11 +30,12 @@ CONFUSION, ROC, RELIABILITY, SCATTER = (
     "reliability.png",
     "scatter.png",
 )
-PREDICTIONS, ERRORS_SHEET, ERRORS, ERROR_FILES = (
+PREDICTIONS, ERRORS_SHEET, ERRORS, ERROR_FILES, EXAMPLES = (
     "predictions.csv",
     "errors.png",
     "errors.csv",
     "errors",
+    "examples.png",
 )
 
 
@@ -43,6 +45,7 @@ class Written:
 
     Attributes:
         pictures: names of the PNG files that are there.
+        examples: ordinary right answers.
         panels: mistakes to be looked at.
         heading: what they are.
         has_mistakes: whether any of them is one, not only far from the truth.
@@ -50,6 +53,7 @@ class Written:
     """
 
     pictures: tuple[str, ...]
+    examples: tuple[Panel, ...]
     panels: tuple[Panel, ...]
     heading: str
     has_mistakes: bool
@@ -86,13 +90,19 @@ def write_results(
         replace_folder(folder / ERROR_FILES, lambda part: write_error_files(part, tested, found))
     pictures = _draw(folder, tested, metrics, calibration, title)
     heading = _heading(tested, found)
+    right = panels(model, layer, fixed, tested, examples(tested))
     shown = panels(model, layer, fixed, tested, found)
-    if shown:
-        replace_file(
-            folder / ERRORS_SHEET, lambda part: draw_sheet(part, shown, f"{title}: {heading}")
-        )
+    for name, of, what in (
+        (EXAMPLES, right, "answers of middling certainty"),
+        (ERRORS_SHEET, shown, heading),
+    ):
+        if of:
+            _write_sheet(folder / name, of, f"{title}: {what}")
+        else:
+            (folder / name).unlink(missing_ok=True)
     return Written(
         pictures=tuple(pictures),
+        examples=tuple(right),
         panels=tuple(shown),
         heading=heading,
         has_mistakes=any(one.is_wrong for one in found),
@@ -104,6 +114,10 @@ def write_json(place: Path, values: dict[str, Any]) -> None:
     """Writes a JSON file."""
     text = json.dumps(values, indent=2) + "\n"
     replace_file(place, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def _write_sheet(place: Path, shown: Sequence[Panel], title: str) -> None:
+    replace_file(place, lambda part: draw_sheet(part, shown, title))
 
 
 def _draw(
@@ -132,7 +146,7 @@ def _draw(
             lambda part: draw_reliability(part, calibration, title, split=tested.name),
         )
         drawn.append(RELIABILITY)
-    for name in {CONFUSION, ROC, RELIABILITY, SCATTER, ERRORS_SHEET} - set(drawn):
+    for name in {CONFUSION, ROC, RELIABILITY, SCATTER} - set(drawn):
         (folder / name).unlink(missing_ok=True)
     return drawn
 
