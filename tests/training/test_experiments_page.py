@@ -57,7 +57,8 @@ def test_a_row_says_what_the_run_measured(run: Path, tmp_path: Path) -> None:
     accuracy = metrics["accuracy"]
     assert f"accuracy {accuracy['value']:.4f} ({accuracy['lower']:.4f} to" in row
     assert "test n = 8" in row
-    assert f"`{command(load('solids', tiny=True))}`" in row
+    given = f" --data {run.parent.name}"
+    assert f"`{command(load('solids', tiny=True))}{given}`" in row
     seconds = round(sum(one.seconds for one in read_history(run / "history.csv")))
     assert f"{seconds // 60} min {seconds % 60} s, 2 epochs" in row
     picture = re.search(r'<img src="([^"]+)"', row)

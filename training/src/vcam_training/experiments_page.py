@@ -17,8 +17,8 @@ from vcam_training.task import Task
 PICTURES = ("examples.png", "scatter.png", "curves.png")
 """What may stand for a run, the first that is there."""
 HEADLINES = {
-    Task.CLASSES: ("accuracy", "AUC"),
-    Task.FINDINGS: ("mean AUC",),
+    Task.CLASSES: ("accuracy", "AUC", "mean Dice", "pointing, inside"),
+    Task.FINDINGS: ("mean AUC", "mean Dice", "pointing, inside"),
     Task.REGRESSION: ("MSE", "R²"),
 }
 """Beginnings of the names of the figures that a row shows."""
@@ -69,7 +69,7 @@ def read_experiment(run: Path | str) -> Experiment:
         run=run,
         name=config.name,
         description=config.description,
-        command=command(config),
+        command=command(config) + _given(read_finished(run, "data.json")),
         seconds=sum(row.seconds for row in history),
         epochs=len(history),
         machine=versions.get("machine", ""),
@@ -90,6 +90,10 @@ def command(config: Config) -> str:
     chosen = [f"--set {part}={wanted[f'{part}.kind']}" for part in other]
     changed = [f"--set {k}={_text(wanted[k])}" for k in wanted if known[k] != wanted[k]]
     return " ".join(["vcam-train run", config.name, *chosen, *changed])
+
+
+def _given(facts: dict[str, Any]) -> str:
+    return f" --data {facts['read_from']}" if "read_from" in facts else ""
 
 
 def write_page(runs: Iterable[Path | str], page: Path | str) -> None:

@@ -85,7 +85,7 @@ def run(
         else:
             model = build(config, data, steps, report)
     layer = cam_layer(model, config.model.target_layer)
-    folder.begin(_facts(data))
+    folder.begin(_facts(data, Path(data_folder)))
     folder.write_json(
         "versions.json", {"code": code_version(), "machine": machine(), **library_versions()}
     )
@@ -163,10 +163,12 @@ def _is_over(config: Config, history: list[Row]) -> bool:
     return waited(history, config.monitor)[-1] >= config.patience
 
 
-def _facts(data: DataSet) -> dict[str, object]:
+def _facts(data: DataSet, place: Path) -> dict[str, object]:
     sizes: dict[str, object] = {name: len(split) for name, split in data.splits.items()}
     if data.is_tested_on_validation:
         sizes["tested_on"] = "validation"
+    if place != DATA_FOLDER:
+        sizes["read_from"] = place.name
     contract = data.contract.to_json_dict()
     return {"name": data.name, "sha256": data.sha256, **sizes, "contract": contract}
 
