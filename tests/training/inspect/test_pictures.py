@@ -109,6 +109,27 @@ def test_a_gallery_of_each_task_is_the_same_bytes_again(tmp_path: Path) -> None:
         assert one.startswith(b"\x89PNG")
 
 
+def test_a_split_that_stands_in_for_another_is_shown_once(tmp_path: Path) -> None:
+    one, other = (split_of(np.array([0, 1], np.int32)) for _ in range(2))
+    shown = {}
+    for test in (one, other):
+        data = DataSet(
+            name="", contract=contract(), train=other, validation=one, test=test, sha256=""
+        )
+        draw_gallery(tmp_path / "sheet.png", data)
+        shown[data.is_tested_on_validation] = len(pixels(tmp_path / "sheet.png"))
+    assert shown[True] < shown[False]
+
+
+def test_of_a_long_name_the_end_is_kept(tmp_path: Path) -> None:
+    def sheet(name: str) -> bytes:
+        tile = Tile(picture=np.zeros((8, 8), np.float32), text=name)
+        draw_tiles(tmp_path / "t.png", [Block(name="", tiles=[tile])], title="", limits=(0, 1))
+        return (tmp_path / "t.png").read_bytes()
+
+    assert sheet("normal · train_images[17]") != sheet("normal · train_images[18]")
+
+
 def test_classes_take_turns_and_values_are_spread() -> None:
     labels = np.array([0, 0, 0, 0, 1, 1, 2], np.int32)
     names = contract(labels=("a", "b", "c"))

@@ -31,7 +31,10 @@ def draw_gallery(path: Path, data: DataSet, *, title: str = "") -> None:
         title: by default the name of the data set.
     """
     blocks = []
-    for name, split in data.splits.items():
+    splits = dict(data.splits)
+    if data.is_tested_on_validation:
+        del splits["test"]
+    for name, split in splits.items():
         chosen = _spread(split, data.contract, _ROWS[name] * _COLUMNS)
         tiles = [_tile(split, index, data.contract) for index in chosen]
         blocks.append(Block(name=f"{name} ({len(split)})", tiles=tiles))
@@ -39,7 +42,7 @@ def draw_gallery(path: Path, data: DataSet, *, title: str = "") -> None:
     draw_tiles(
         path,
         blocks,
-        title=f"{title or data.name}: {sum(map(len, data.splits.values()))} of {sizes}",
+        title=f"{title or data.name}: {sum(map(len, splits.values()))} of {sizes}",
         limits=limits_of(data.contract, [tile.picture for b in blocks for tile in b.tiles]),
         columns=_COLUMNS,
     )

@@ -25,7 +25,9 @@ _TITLE_INCHES = 0.4
 _BAR_INCHES, _LONGEST_BAR_INCHES = 0.75, 4.0
 _DPI = 110
 _LETTERS = 22
-"""Of a tile's text; longer ones are cut."""
+"""Of a tile's text; longer ones are cut in the middle."""
+_END = 8
+"""Letters of it that are kept behind the cut."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -160,7 +162,9 @@ def _draw(
             colors=OUTLINE,
             linewidths=0.9,
         )
-    text = tile.text if len(tile.text) <= _LETTERS else tile.text[: _LETTERS - 1] + "…"
+    text = tile.text
+    if len(text) > _LETTERS:  # names differ at their ends
+        text = f"{text[: _LETTERS - _END - 1]}…{text[-_END:]}"
     middle, above = corner[0] + TILE_INCHES / 2, corner[1] + TILE_INCHES + 0.03
     sheet.text(middle, above, text, fontsize=7, ha="center", va="bottom")
     return shown
