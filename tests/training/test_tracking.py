@@ -4,14 +4,16 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from vcam_client.errors import ConfigError
 from vcam_training.config import load
+from vcam_training.inspecting.filters import filters_image
 from vcam_training.learning.history import Row
-from vcam_training.running.tracking import TENSORBOARD, tracking
+from vcam_training.running.tracking import FILTERS, TENSORBOARD, tracking
 
 CONFIG = load("solids", tiny=True)
 ROWS = [
@@ -47,6 +49,27 @@ def test_tensorboard_holds_each_epoch(tmp_path: Path) -> None:
     assert scalars(board / "validation", "loss") == [(1, 2.5), (2, 1.25)]
     assert scalars(board / "validation", "auc") == [(1, 0.6), (2, 0.7)]
     assert scalars(board / "training", "learning_rate") == [(1, 0.25), (2, 0.0625)]
+
+
+def test_tensorboard_shows_the_filters_as_they_become(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((5, 5, 1)), keras.layers.Conv2D(2, 3, name="first")])
+    pictures = []
+    with tracking(tmp_path, CONFIG, None) as trackers:
+        for row in ROWS:
+            model.get_layer("first").kernel.assign(np.full((3, 3, 1, 2), row.epoch - 1.5))
+            pictures.append(filters_image(model)[0])
+            for tracker in trackers:
+                tracker.epoch(row, model)
+    events = EventAccumulator(
+        str(tmp_path / TENSORBOARD / "training"), size_guidance={"tensors": 0}
+    )
+    events.Reload()
+    shown = [
+        tf.image.decode_png(tf.make_ndarray(event.tensor_proto)[2]).numpy()
+        for event in events.Tensors(FILTERS)
+    ]
+    np.testing.assert_array_equal(shown, pictures)
+    assert (pictures[0] != pictures[1]).any()
 
 
 def test_mlflow_that_is_not_installed_is_one_clear_error(

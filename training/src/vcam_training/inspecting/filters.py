@@ -60,14 +60,23 @@ def first_kernel(model: keras.Model) -> NDArray[np.float32]:
     Raises:
         ConfigError: there is none in two or three dimensions.
     """
-    for step in flatten(model).steps:
-        operation: Any = step.operation
-        if isinstance(operation, _CONVOLUTIONS):
-            kernel: NDArray[np.float32] = keras.ops.convert_to_numpy(operation.kernel)
-            return kernel.astype(np.float32)
-    raise ConfigError(
-        f"Expected a convolution in two or three dimensions in {model.name!r}, found none."
-    )
+    found = _first_convolution(model)
+    if found is None:
+        raise ConfigError(
+            f"Expected a convolution in two or three dimensions in {model.name!r}, found none."
+        )
+    kernel: NDArray[np.float32] = keras.ops.convert_to_numpy(found.kernel)
+    return kernel.astype(np.float32)
+
+
+def has_filters(model: keras.Model) -> bool:
+    """Whether there is a convolution that `filters_image` can show."""
+    return _first_convolution(model) is not None
+
+
+def _first_convolution(model: keras.Model) -> Any:
+    operations = (step.operation for step in flatten(model).steps)
+    return next((one for one in operations if isinstance(one, _CONVOLUTIONS)), None)
 
 
 def _tile(kernel: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -14,9 +14,11 @@ import tensorflow as tf
 
 from vcam_client.errors import ConfigError
 from vcam_training.config import Config
+from vcam_training.inspecting.filters import filters_image, has_filters
 from vcam_training.learning.history import Row
 
 TENSORBOARD = "tensorboard"
+FILTERS = "filters of the first convolution"
 """Folder of the events in a run's folder; `tensorboard --logdir RUN/tensorboard` shows them."""
 _PARAMETER_LENGTH = 500
 """Characters of a parameter's value that MLflow keeps."""
@@ -43,11 +45,16 @@ class TensorBoard:
         }
 
     def epoch(self, row: Row, model: keras.Model) -> None:
-        """Writes the row's values."""
+        """Writes the row's values, and the filters as they are."""
         for name, value in {**row.values, "learning_rate": row.learning_rate}.items():
             part = "validation" if name.startswith("val_") else "training"
             with self._writers[part].as_default():
                 tf.summary.scalar(name.removeprefix("val_"), value, step=row.epoch)
+        if has_filters(model):
+            with self._writers["training"].as_default():
+                tf.summary.image(
+                    "filters of the first convolution", filters_image(model), row.epoch
+                )
         for writer in self._writers.values():
             writer.flush()
 
