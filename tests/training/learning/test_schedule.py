@@ -13,6 +13,7 @@ from vcam_client.errors import ConfigError
 from vcam_training import train
 from vcam_training.config import Config, load
 from vcam_training.learning.schedule import Schedule
+from vcam_training.running import epochs
 
 EPOCHS, PEAK = 5, 0.02
 AREAS = (0.6, 0.7, 0.7, 0.65, 0.8)
@@ -36,7 +37,7 @@ def config() -> Config:
 def _only_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """Validation is as in AREAS; runs end where the test split would be looked at."""
     areas = iter(AREAS)
-    monkeypatch.setattr(train, "epoch_figures", lambda *_: {"auc": next(areas)})
+    monkeypatch.setattr(epochs, "epoch_figures", lambda *_: {"auc": next(areas)})
 
     def stop(*_arguments: object, **_named: object) -> None:
         raise KeyboardInterrupt
@@ -56,7 +57,7 @@ def logged(config: Config, out: Path) -> list[float]:
 def used(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Is filled with the rate that the optimizer has in the last step of each epoch."""
     rates: list[float] = []
-    real = train._Training.epoch
+    real = epochs.Epochs.train
 
     def watched(self: object, model: keras.Model, epoch: int, report: object) -> object:
         steps: list[float] = []
@@ -74,7 +75,7 @@ def used(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         rates.append(steps[-1])
         return row
 
-    monkeypatch.setattr(train._Training, "epoch", watched)
+    monkeypatch.setattr(epochs.Epochs, "train", watched)
     return rates
 
 
@@ -150,7 +151,7 @@ def test_a_resumed_run_has_the_rates_it_would_have_had(
     """Interrupted after the third epoch, the first that was no better."""
     schedule, wanted = KNOWN["plateau"]
     config = replace(config, schedule=schedule)
-    real = train._Training.epoch
+    real = epochs.Epochs.train
 
     def stops(self: object, model: keras.Model, epoch: int, report: object) -> object:
         if epoch == 3:
@@ -158,7 +159,7 @@ def test_a_resumed_run_has_the_rates_it_would_have_had(
         return real(self, model, epoch, report)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train._Training, "epoch", stops)
+        patch.setattr(epochs.Epochs, "train", stops)
         assert len(logged(config, tmp_path / "run")) == 3
     np.testing.assert_allclose(logged(config, tmp_path / "run"), wanted, rtol=1e-5)
 
@@ -167,7 +168,7 @@ def test_a_plateau_and_patience_stop_a_run(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Plateau ÷ 10 after each epoch without a better one, stop after three of them."""
-    monkeypatch.setattr(train, "epoch_figures", lambda *_: {"auc": 0.7})
+    monkeypatch.setattr(epochs, "epoch_figures", lambda *_: {"auc": 0.7})
     stubborn = replace(config, epochs=9, patience=3, schedule=Schedule(kind="plateau"))
     found = logged(stubborn, tmp_path / "run")
     np.testing.assert_allclose(found, [PEAK, PEAK, PEAK / 10, PEAK / 100], rtol=1e-5)
