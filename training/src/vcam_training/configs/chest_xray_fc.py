@@ -5,8 +5,9 @@ Expected:  see docs/experiments/chest-xray.md
 Tiny mode: vcam-train run chest_xray_fc --tiny  (seconds; learns nothing)
 
 Blocks of 4, 5, 7, 10 and 12 layers, growth 16, a bottleneck of 15, and a dense layer from
-its 896 channels to 14 findings. Dropout is off: a few thousand steps are too few for it;
-with real data set model.dropout=0.2, as in the paper.
+its 896 channels to 14 findings. At 64² pixels the last block has but 2×2 cells, so maps
+are read at the end of the fourth, on 4×4. Dropout is off: a few thousand steps are too
+few for it; with real data set model.dropout=0.2, as in the paper, and more pixels.
 """
 
 from dataclasses import replace
@@ -23,7 +24,7 @@ def config() -> Config:
         other,
         name="chest_xray_fc",
         data=replace(other.data, size=64),
-        model=FcDenseNet(dropout=0.0),
+        model=FcDenseNet(dropout=0.0, target_layer="down4_layer10_concat"),
         epochs=8,
     )
 
