@@ -11,9 +11,12 @@ from vcam_client.spec import Activation, ExplainDefault, Fit, Grid, Intensity, M
 from vcam_serving.verify import MODEL_FILE, SPEC_FILE
 from vcam_training.cams.receptive_field import cam_layer
 from vcam_training.config import load
+from vcam_training.data.contract import DataContract
 from vcam_training.intensity import Window
+from vcam_training.learning.history import Row
 from vcam_training.network import read_network
-from vcam_training.run_folder import Row, RunFolder
+from vcam_training.run_folder import RunFolder
+from vcam_training.task import Task
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves a variable by np.array(variable), which NumPy 2 would like to be otherwise.
@@ -44,12 +47,18 @@ def written_run(folder: Path, epochs: int) -> Path:
     """Epoch n leaves a network whose bias is n; the second has the lowest loss."""
     config = load("ct_phantom", tiny=True)
     run = RunFolder(folder, config)
-    run.write_json("config.json", config.to_json_dict())
+    contract = DataContract(
+        task=Task.CLASSES,
+        labels=("a", "b"),
+        grid=Grid(shape=(8, 9, 10), spacing_mm=SPACING, fit=Fit.SPACING),
+        intensity=Intensity(),
+    )
+    run.begin({"sha256": "0", "contract": contract.to_json_dict()})
     history: list[Row] = []
     for epoch in range(1, epochs + 1):
         loss = abs(epoch - 2.0)
-        values = dict.fromkeys(("loss", "accuracy", "val_accuracy", "seconds"), 0.5)
-        history.append(Row(epoch=epoch, val_loss=loss, **values))
+        values = {"loss": 0.5, "val_loss": loss}
+        history.append(Row(epoch=epoch, values=values, learning_rate=0.1, seconds=1.0))
         run.write_epoch(small(epoch), history)
     return folder
 
@@ -75,7 +84,7 @@ def test_a_run_gives_its_best_network(tmp_path: Path) -> None:
     network = read_network(written_run(tmp_path, 3))
     assert network.path == tmp_path / "best.keras"
     assert bias_of(network.model) == 2
-    assert network.spacing_mm == load("ct_phantom", tiny=True).data.grid.spacing_mm
+    assert network.spacing_mm == SPACING
     assert network.explained == ("last",)
     assert network.grid == (8, 9, 10)
 

@@ -90,6 +90,7 @@ def test_a_run_leaves_everything_in_its_folder(finished: Path) -> None:
         "reliability.png",
         "errors.csv",
         "errors.png",
+        "examples.png",
         "report.html",
         "best.keras",
         "metrics.json",
