@@ -9,7 +9,7 @@ from shapes import shapes_config, shapes_known
 from vcam_training import train
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def known() -> Iterator[None]:
     with shapes_known():
         yield
