@@ -16,8 +16,9 @@ from vcam_client.spec import Activation, ExplainDefault
 from vcam_serving import EmbeddedServer
 from vcam_training import train
 from vcam_training._cli import cli
-from vcam_training.evaluate_run import evaluate_run
+from vcam_training.evaluate_run import default_folder, evaluate_run
 from vcam_training.exporting.export_run import export_run
+from vcam_training.inspecting.subject import read_subject
 from vcam_training.run_folder import read_finished
 
 pytestmark = pytest.mark.filterwarnings(
@@ -111,7 +112,7 @@ def test_other_data_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         evaluate_run(run_of("classes"), tmp_path, settings=[setting], out=tmp_path / "out")
-    assert not any((tmp_path / "out").iterdir())
+    assert not list((tmp_path / "out").glob("*"))
 
 
 def test_results_do_not_lie_in_a_run(run_of: Callable[[str], Path], tmp_path: Path) -> None:
@@ -121,6 +122,41 @@ def test_results_do_not_lie_in_a_run(run_of: Callable[[str], Path], tmp_path: Pa
     file.write_text("")
     with pytest.raises(ConfigError, match=r"Expected the folder .* received the file"):
         evaluate_run(run_of("classes"), file, out=tmp_path / "out")
+
+
+def test_data_that_are_not_there_are_refused(run_of: Callable[[str], Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ["evaluate", str(run_of("classes")), "--data", str(tmp_path / "nope")]
+    done = CliRunner().invoke(cli, [*arguments, "--out", str(out)])
+    assert isinstance(done.exception, ConfigError)
+    assert "found nothing at" in str(done.exception)
+    assert not out.exists()
+
+
+def test_other_data_and_settings_lie_in_another_folder(
+    run_of: Callable[[str], Path], regression: Path
+) -> None:
+    run = run_of("classes")
+    subject = read_subject(run)
+    asked = [
+        (None, ()),
+        (None, ("data.seed=1",)),
+        (None, ("data.seed=2",)),
+        ("hidden/a.npz", ()),
+        ("hidden/b.npz", ("data.seed=2",)),
+        (None, tuple(f"data.file=folder/{number}" for number in range(50))),
+    ]
+    names = [default_folder(subject, "test", *one).name for one in asked]
+    assert names[:5] == [
+        f"{run.name}-test",
+        f"{run.name}-test-data.seed=1",
+        f"{run.name}-test-data.seed=2",
+        f"{run.name}-test-a",
+        f"{run.name}-test-b-data.seed=2",
+    ]
+    assert len(names[5]) < 100
+    version = default_folder(read_subject(regression.parent), "train", None, ())
+    assert version.name == "shapes-1-train"
 
 
 def test_a_file_kept_aside_is_scored_alone(kept_aside: Path, tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 Nothing is fitted: temperature, thresholds and levels are those that training fixed.
 """
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,9 +30,12 @@ from vcam_training.results.run_report import REPORT
 from vcam_training.results.writing import write_json, write_results
 from vcam_training.run_folder import read_finished
 from vcam_training.task import Task
+from vcam_training.train import DATA_FOLDER
 
 OUT_FOLDER = Path("build/evaluation")
-"""Where results lie unless the caller says otherwise, NAME-SPLIT each."""
+"""Where results lie unless the caller says otherwise, a folder each, see `default_folder`."""
+_LONGEST = 150
+"""Characters of a folder's name, from which on what was set is named by its hash."""
 FIGURES_FILE = "metrics.json"
 _SEEN = {
     "train": "The network was trained on these volumes: expect worse on others.",
@@ -68,7 +72,7 @@ class _Loaded:
 
 def evaluate_run(
     place: Path | str,
-    data: Path | str,
+    data: Path | str | None = None,
     *,
     settings: Iterable[str] = (),
     split: str = "test",
@@ -81,21 +85,28 @@ def evaluate_run(
         place: the folder of a finished run, of an exported model's versions, of which the
             newest is taken, or of one.
         data: the folder in which data sets lie, or a file that the model's kind of data
-            set can be read from.
+            set can be read from; by default DATA_FOLDER.
         settings: changes of its data set, as "data.KEY=VALUE".
         split: "train", "validation" or "test".
-        out: folder of the results; by default NAME-SPLIT in OUT_FOLDER.
+        out: folder of the results; see `default_folder`.
         report: is told what happens.
 
     Raises:
-        ConfigError: no finished run or version with a config, no such split, data of
-            another contract, or a folder that can't be written.
+        ConfigError: no finished run or version with a config, no such data or split, data
+            of another contract, or a folder that can't be written.
     """
+    if data is not None and not Path(data).exists():
+        raise ConfigError(
+            f"Expected the folder of the data sets, or a file that holds one, found nothing at "
+            f"'{data}'. Check --data; without it, '{DATA_FOLDER}' is taken."
+        )
+    settings = tuple(settings)
     subject = read_subject(place)
     fixed, layer = _fixed(subject)
-    folder = Path(out) if out else OUT_FOLDER / f"{subject.name}-{split}"
+    folder = Path(out) if out else default_folder(subject, split, data, settings)
+    config = _with_settings(subject, settings)
     _prepare(folder)
-    loaded = _load(subject, _with_settings(subject, settings), Path(data), split, report)
+    loaded = _load(subject, config, Path(data or DATA_FOLDER), split, report)
     if not len(loaded.split):
         raise ConfigError(
             f"Expected volumes to score, found none in the {split} split of {loaded.name}. Choose "
@@ -156,6 +167,26 @@ def evaluate_run(
     return Scored(metrics=measured.metrics, notes=notes, folder=folder)
 
 
+def default_folder(
+    subject: Subject, split: str, data: Path | str | None, settings: Sequence[str]
+) -> Path:
+    """Where an evaluation lies: what was scored, on what; other data, another folder.
+
+    NAME-SPLIT in OUT_FOLDER, such as `solids-test` of a run's folder `solids`, or `solids-2-test`
+    of version 2 of a model; the name of `data` and the settings, if any, follow:
+    `solids-test-data.seed=1`.
+    """
+    place = subject.place.resolve()
+    is_run = (place / "config.json").exists()
+    named = [] if data is None else [Path(data).resolve().stem]
+    rest = [text.replace("/", "_").replace(" ", "") for text in (*named, *settings)]
+    parts = [place.name if is_run else f"{subject.name}-{place.name}", split, *rest]
+    if len("-".join(parts)) > _LONGEST:
+        digest = hashlib.sha256("\0".join(rest).encode()).hexdigest()
+        parts = [*parts[:2], digest[:12]]
+    return OUT_FOLDER / "-".join(parts)
+
+
 def _fixed(subject: Subject) -> tuple[Fixed, CamLayer]:
     """What training fixed, and the layer that it was measured on."""
     if (subject.place / "config.json").exists():
@@ -201,13 +232,12 @@ def _prepare(folder: Path) -> None:
         ) from error
 
 
-def _with_settings(subject: Subject, settings: Iterable[str]) -> Config:
+def _with_settings(subject: Subject, settings: Sequence[str]) -> Config:
     if subject.config is None:
         raise ConfigError(
             f"Expected the config of its training in the model spec of '{subject.place}', found "
             "none. Export the run again with `vcam-train export`, or give the run's folder."
         )
-    settings = list(settings)
     for setting in settings:
         if not setting.strip().startswith("data."):
             raise ConfigError(

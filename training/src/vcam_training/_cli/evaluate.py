@@ -32,7 +32,7 @@ from vcam_training._cli.quietly import quietly
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder of the results [build/evaluation/NAME-SPLIT].",
+    help="Folder of the results [build/evaluation/NAME-SPLIT, then the data and settings given].",
 )
 def evaluate(
     place: Path, data: Path | None, settings: Sequence[str], split: str, out: Path | None
@@ -44,14 +44,13 @@ def evaluate(
     report.html.
     """
     quietly()
-    from vcam_training import train
     from vcam_training.evaluate_run import evaluate_run
     from vcam_training.evaluation.metric_text import in_words
     from vcam_training.results.run_report import REPORT
 
     scored = evaluate_run(
         place,
-        data or train.DATA_FOLDER,
+        data,
         settings=settings,
         split=split,
         out=out,
