@@ -94,6 +94,21 @@ def test_filters_that_can_not_be_ascended(edges) -> None:
         ascend(edges, "conv9", 0)
 
 
+def test_by_default_a_filter_that_answers_is_taken(edges) -> None:
+    found = ascend(edges, "after", steps=3)
+    assert found.filter_index == 1  # to noise, 0 answers half as much and 2 not at all
+    assert found.pattern.tobytes() == ascend(edges, "after", 1, steps=3).pattern.tobytes()
+
+
+def test_by_default_coarser_noise_is_looked_at_where_nothing_answers(subject_of) -> None:
+    image = keras.Input((32, 32, 1))
+    x = layers.AveragePooling2D(16)(image)
+    convolution = layers.Conv2D(2, 1, activation="relu", name="cells")
+    model = keras.Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(convolution(x))))
+    convolution.set_weights([np.ones((1, 1, 1, 2), np.float32), np.array([-9, -1.3], np.float32)])
+    assert ascend(subject_of(model), "cells", steps=1).filter_index == 1
+
+
 def test_the_files_of_an_ascent(edges, tmp_path) -> None:
     found = ascend(edges, "cells", 0, steps=4)
     names = write_ascent(found, tmp_path / "a", title="known", units="HU")

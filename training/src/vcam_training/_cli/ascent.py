@@ -14,9 +14,8 @@ from vcam_training._cli.quietly import quietly
     "--filter",
     "filter_index",
     type=click.IntRange(min=0),
-    default=0,
     metavar="F",
-    help="Channel of the layer [0].",
+    help="Channel of the layer [the one that answers most to the noise].",
 )
 @click.option("--steps", type=click.IntRange(min=1), default=100, help="Of the ascent [100].")
 @click.option(
@@ -28,7 +27,12 @@ from vcam_training._cli.quietly import quietly
     help="Folder of the files [build/inspect/NAME/ascent-LAYER-F].",
 )
 def ascent(
-    place: Path, layer: str | None, filter_index: int, steps: int, seed: int, out: Path | None
+    place: Path,
+    layer: str | None,
+    filter_index: int | None,
+    steps: int,
+    seed: int,
+    out: Path | None,
 ) -> None:
     """Find the pattern that a filter of a network answers to.
 
@@ -43,13 +47,13 @@ def ascent(
 
     subject = read_subject(place)
     found = ascend(subject, layer or subject.layer, filter_index, steps=steps, seed=seed)
-    name = f"ascent-{found.layer.replace('/', '_')}-{filter_index}"
+    name = f"ascent-{found.layer.replace('/', '_')}-{found.filter_index}"
     folder = out or Path("build/inspect") / subject.name / name
     units = subject.contract.intensity.units
     written = write_ascent(found, folder, title=subject.name, units=units)
     first, last = found.activation[[0, -1]]
     click.echo(
-        f"Filter {filter_index} of {found.layer}: mean activation {first:.4g} at the start, "
+        f"Filter {found.filter_index} of {found.layer}: mean activation {first:.4g} at the start, "
         f"{last:.4g} after {steps} steps"
     )
     click.echo(f"Written: {folder}: {', '.join(written)}")

@@ -66,7 +66,7 @@ class Ascent:
 def ascend(
     subject: Subject,
     layer: str,
-    filter_index: int,
+    filter_index: int | None = None,
     *,
     steps: int = STEPS,
     seed: int = 0,
@@ -76,7 +76,8 @@ def ascend(
     Args:
         subject: the network.
         layer: as `target_layer.target_layer` takes it, a single one.
-        filter_index: a channel of it.
+        filter_index: a channel of it; by default the one whose mean activation is highest on
+            the noise to start with.
         steps: of the ascent.
         seed: of the noise; the same seed gives the same pattern.
 
@@ -92,29 +93,48 @@ def ascend(
     low, high = _window(subject) if bands is None else _UNIT
     variable = tf.Variable(tf.zeros(shape))
 
+    def features() -> tf.Tensor:
+        with _instead_of(bands, variable):
+            given = variable if bands is None else tf.zeros((1, *grid, 1))
+            return forward(
+                subject.model, target.layers, tf.identity(given), one_logit=subject.has_one_logit
+            ).features[0]
+
+    def begin(rng: np.random.Generator, ends: tuple[float, float], side: int) -> None:
+        noise = _noise(rng, shape, ends, side)
+        variable.assign((low + (high - low) * noise).astype(np.float32))
+
+    def most_active() -> int:
+        """The channel whose mean is highest on the first noise that the layer answers to."""
+        rng = np.random.default_rng(seed)
+        for ends, side in STARTS:
+            begin(rng, ends, side)
+            seen = features().numpy()
+            if seen.min() < seen.max():
+                break
+        return int(seen.reshape(-1, seen.shape[-1]).mean(axis=0).argmax())
+
+    chosen = most_active() if filter_index is None else filter_index
+
     @tf.function(autograph=False)
     def answer() -> tuple[tf.Tensor, tf.Tensor]:
-        with tf.GradientTape() as tape, _instead_of(bands, variable):
-            given = variable if bands is None else tf.zeros((1, *grid, 1))
-            passed = forward(
-                subject.model, target.layers, tf.identity(given), one_logit=subject.has_one_logit
-            )
-            features = passed.features[0]
-            _check_channel(target.name, filter_index, features.shape[-1])
-            mean = tf.reduce_mean(features[..., filter_index])
+        with tf.GradientTape() as tape:
+            seen = features()
+            _check_channel(target.name, chosen, seen.shape[-1])
+            mean = tf.reduce_mean(seen[..., chosen])
         return mean, tape.gradient(mean, variable, unconnected_gradients="zero")
 
     rng = np.random.default_rng(seed)
     for ends, side in STARTS:
-        noise = _noise(rng, shape, ends, side)
-        variable.assign((low + (high - low) * noise).astype(np.float32))
+        begin(rng, ends, side)
         value, gradient = answer()
         if float(tf.reduce_max(tf.abs(gradient))) > 0:
             break
     else:
         raise ConfigError(
-            f"Expected a filter of {target.name!r} that answers to noise, filter {filter_index} "
-            "has no gradient anywhere. Choose another --filter, or another --seed."
+            f"Expected a filter of {target.name!r} that answers to noise, filter {chosen} "
+            "has no gradient anywhere. Leave out --filter for one that answers, choose another, or "
+            "another --seed."
         )
     activation, sizes = [float(value)], []
     length = STEP_SIZE
@@ -138,7 +158,7 @@ def ascend(
     pattern = variable.numpy()[0]
     return Ascent(
         layer=target.places[0].name,
-        filter_index=filter_index,
+        filter_index=chosen,
         pattern=pattern[..., 0] if bands is None else pattern,
         window=(low, high),
         behind_intensity=bands is not None,
