@@ -12,6 +12,7 @@ from PIL import Image
 
 from vcam_client.errors import ConfigError
 from vcam_training._cli import cli
+from vcam_training.phases import report
 from vcam_training.phases.histogram_picture import bin_edges
 from vcam_training.phases.partition import partition
 
@@ -77,6 +78,15 @@ def test_parts_of_a_volume_have_phases_of_their_own(cube: np.ndarray) -> None:
     assert f"{part.size:,}" in done.output
 
 
+@pytest.mark.usefixtures("cube")
+def test_a_spacing_for_each_axis(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr(report, "draw_surfaces", lambda _path, scene: drawn.append(scene.spacing))
+    done = phases("ramp.tif", "--spacing", "1,2,4", "--frames", 0)
+    assert done.exit_code == 0, done.output
+    assert drawn == [(1, 2, 4)]
+
+
 def test_together_is_one_surface(cube: np.ndarray) -> None:
     done = phases("ramp.tif", "--spacing", 1, "--phases", "6,5", "--together", "--frames", 0)
     assert done.exit_code == 0, done.output
@@ -96,6 +106,8 @@ def test_without_a_scan_a_made_up_medium_is_taken() -> None:
         (["--phases", "a"], "Expected numbers such as 1,2"),
         (["--slices", "1-4"], "Expected a:b in whole numbers"),
         (["--crop", "1:4"], "Expected a:b,c:d in whole numbers"),
+        (["--spacing", "1,2"], "one number or three separated by commas"),
+        (["--spacing", "0"], "Expected millimetres above 0"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(arguments: list[str], message: str) -> None:
@@ -117,6 +129,7 @@ def test_what_is_not_there_is_refused(arguments: list[str], message: str) -> Non
     done = phases("ramp.tif", "--spacing", 1, *arguments)
     assert isinstance(done.exception, ConfigError)
     assert message in str(done.exception)
+    assert not done.output
     assert not Path("build").exists()
 
 

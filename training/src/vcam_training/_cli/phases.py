@@ -25,6 +25,29 @@ class Range(click.ParamType):
         return tuple(int(number) for part in parts for number in part.split(":"))
 
 
+class Spacing(click.ParamType):
+    """Millimetres above 0, one number or three."""
+
+    name = "spacing"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """The numbers."""
+        try:
+            numbers = tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) not in (1, 3) or not all(0 < n < float("inf") for n in numbers):
+            self.fail(
+                "Expected millimetres above 0, one number or three separated by commas, such as "
+                f"0.02 or 0.02,0.02,0.05, received {value!r}.",
+                param,
+                ctx,
+            )
+        return numbers
+
+
 class Numbers(click.ParamType):
     """Whole numbers separated by commas."""
 
@@ -57,8 +80,9 @@ class Numbers(click.ParamType):
 )
 @click.option(
     "--spacing",
-    type=click.FloatRange(min=0, min_open=True),
-    help="mm, of a stack that states none.",
+    type=Spacing(),
+    metavar="MM[,MM,MM]",
+    help="Distance of voxels, for files that state none: columns, rows, slices.",
 )
 @click.option("--series", help="Which of several DICOM series: its row in `vcam-client inspect`.")
 @click.option(
@@ -79,7 +103,7 @@ def phases(
     out: Path | None,
     slices: tuple[int, ...] | None,
     crop: tuple[int, ...] | None,
-    spacing: float | None,
+    spacing: tuple[float, ...] | None,
     series: str | None,
     frames: int | None,
     cells: int,
@@ -100,6 +124,7 @@ def phases(
     else:
         cube = read_cube(scan, spacing_mm=spacing, series=series, **part)
     report = phase_report(cube.volume, cube.values)
+    report.phases.check(shown)
     click.echo(report.text())
     folder = out or Path("build/phases") / cube.volume.name.replace(" ", "-")
     files = report.write(

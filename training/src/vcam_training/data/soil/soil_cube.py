@@ -61,7 +61,7 @@ def read_cube(
     *,
     slices: Sequence[int] = (),
     crop: Sequence[int] = (),
-    spacing_mm: float | None = None,
+    spacing_mm: float | Sequence[float] | None = None,
     series: str | None = None,
 ) -> SoilCube:
     """Reads a series; DICOM slices are ordered by position and rescaled.
@@ -69,7 +69,7 @@ def read_cube(
     Args:
         path: of what `vcam_client.read_volume` reads: a folder of DICOM, a TIFF stack, …
         slices, crop: see `cut`.
-        spacing_mm: where the file states none; it changes nothing here.
+        spacing_mm: where the file states none, see `read_volume`; it changes no voxel.
         series: which of several DICOM series.
 
     Raises:
