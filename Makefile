@@ -29,7 +29,7 @@ demo: $(STAMP)  ## Train, export, serve and explain phantoms on the embedded ser
 	$(BIN)/python -m vcam_training.demo --out build/demo
 
 test: $(STAMP)  ## Run the tests
-	$(BIN)/python -m pytest $(TEST_ARGS) --ignore=tests/system tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS) --ignore=tests/system tests
 
 test-system: $(STAMP)  ## Compare with dcm2niix, where it is installed
 	$(BIN)/python -m pytest $(TEST_ARGS) tests/system

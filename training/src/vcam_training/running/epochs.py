@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client.errors import ConfigError
+from vcam_training.cams._graph import flatten
 from vcam_training.config import Config
 from vcam_training.data.dataset import DataSet
 from vcam_training.evaluation.epoch_figures import epoch_figures
@@ -18,6 +19,7 @@ from vcam_training.task import Task
 
 Report = Callable[[str], None]
 _REPORT_EVERY_S = 15.0
+_LARGEST_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,6 +52,7 @@ class Epochs:
         """
         started = time.monotonic()
         config, data = self.config, self.data
+        _seed_layers(model, config.seed, epoch)
         batches = training_batches(
             data.train,
             self.targets,
@@ -79,6 +82,18 @@ class Epochs:
         )
         _check_finite(row, config)
         return row
+
+
+def _seed_layers(model: keras.Model, seed: int, epoch: int) -> None:
+    """What layers such as dropout draw in an epoch depends on seed and epoch alone.
+
+    Keras keeps the state of their generators in no file.
+    """
+    layers = [step.operation for step in flatten(model).steps]
+    generators = [one.seed_generator for one in layers if hasattr(one, "seed_generator")]
+    for number, generator in enumerate(generators):
+        (drawn,) = np.random.SeedSequence((seed, epoch, number)).generate_state(1)
+        generator.state.assign([int(drawn) & _LARGEST_SEED, 0])
 
 
 def _is_one(output: NDArray, data: DataSet) -> bool:
