@@ -206,13 +206,18 @@ def test_a_served_run_scores_as_its_network_does(work: Path, solids: Path, serve
         (["run", "solids", "--set", "data.sizes=3"], "There is no setting 'data.sizes'"),
         (["run", "solids", "--set", "epochs.x=3"], "'epochs' has no parts"),
         (["run", "solids", "--set", "epochs"], "Expected --set key=value, received 'epochs'"),
-        (["run", "solids", "--set", "epochs=few"], "Expected epochs to be a value of type int"),
+        (["run", "solids", "--set", "epochs=few"], "epochs to be a whole number, received 'few'"),
+        (["run", "solids", "--set", "optimizer=sgd"], "Set one of optimizer.name"),
+        (["run", "solids", "--set", "explain_default=top"], "one of TOP_CLASS, POSITIVE_CLASS"),
         (
             ["run", "solids", "--set", "model=resnet"],
             "one of plain, residual, dense_net, vgg, fc_dense_net, application, keras_ct, received",
         ),
-        (["run", "solids", "--set", "data.volume_matched=maybe"], "of type bool, received 'maybe'"),
-        (["run", "solids", "--set", "epochs=0"], "Expected positive epochs"),
+        (
+            ["run", "solids", "--set", "data.volume_matched=maybe"],
+            "true or false, received 'maybe'",
+        ),
+        (["run", "solids", "--set", "epochs=0"], "Expected epochs of 1 or more, received 0"),
         (["run", "solids", "--set", "data.size=9"], "at least 15 voxels"),
         (["export", "build/runs/none"], "Give the folder that `vcam-train run` made"),
         (["export", "build/runs/none", "--to", "models/x"], "Expected a finished run"),
@@ -228,6 +233,27 @@ def test_a_mistake_is_one_message(
     assert len(said.err.splitlines()) == 1
     assert "Traceback" not in said.err + said.out
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def config(:", "line 1 of"),
+        ("import nothing_at_all", "line 1 of"),
+        (
+            "from dataclasses import replace\nfrom vcam_training.config import load\n\n\n"
+            "def config():\n    return replace(load('solids'), epohcs=3)\n",
+            "line 6 of",
+        ),
+    ],
+)
+def test_a_mistake_in_a_config_of_ones_own(tmp_path: Path, text: str, message: str, capfd) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    assert vcam_train("run", "mine.py", cwd=tmp_path) == 1
+    said = capfd.readouterr().err
+    assert message in said
+    assert "mine.py" in said
+    assert len(said.splitlines()) == 1
 
 
 def test_a_layer_that_is_not_there(work: Path, solids: Path, capfd) -> None:

@@ -6,16 +6,19 @@ one value: `epochs=4`, `data.seed=1`, `model=keras_ct`, `model.filters=8,16`,
 `loss.weights=balanced`, `augmentation.rotate=10`.
 """
 
+import contextlib
 import importlib
 import importlib.util
 import pkgutil
+import traceback
 import types
 import typing
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vcam_client.errors import ConfigError
+from vcam_client.errors import ConfigError, VcamError
 from vcam_client.spec import ExplainDefault
 from vcam_training import configs
 from vcam_training.data.contract import DataContract
@@ -104,14 +107,16 @@ class Config:
         ):
             if value not in known:
                 raise ConfigError(
-                    f"Expected {name} out of {known}, received {value!r}. Set {name}."
+                    f"Expected {name} out of {', '.join(known)}, received {value!r}. Set {name}."
                 )
-        if min(self.epochs, self.batch_size) < 1 or not self.learning_rate > 0 or self.patience < 0:
-            raise ConfigError(
-                "Expected positive epochs, batch_size and learning_rate, and patience of 0 or "
-                f"more, received {self.epochs}, {self.batch_size}, {self.learning_rate} and "
-                f"{self.patience}."
-            )
+        for name, number, fits, wanted in (
+            ("epochs", self.epochs, self.epochs >= 1, "1 or more"),
+            ("batch_size", self.batch_size, self.batch_size >= 1, "1 or more"),
+            ("learning_rate", self.learning_rate, self.learning_rate > 0, "above 0"),
+            ("patience", self.patience, self.patience >= 0, "0 or more"),
+        ):
+            if not fits:
+                raise ConfigError(f"Expected {name} of {wanted}, received {number}. Set {name}.")
 
     def check(self, contract: DataContract) -> None:
         """Whether data with that contract can be trained on like this.
@@ -200,7 +205,8 @@ def load(name: str, *, tiny: bool = False) -> Config:
             f"Expected functions config() and tiny() in {name!r}, found no "
             f"{'tiny' if tiny else 'config'}(). See the configs of vcam for examples."
         )
-    made = maker()
+    with _mistakes_of(Path(module.__file__ or name)):
+        made = maker()
     if not isinstance(made, Config):
         raise ConfigError(f"Expected a Config from {name!r}, received a {type(made).__name__}.")
     return made
@@ -240,6 +246,12 @@ def _with(part: Any, key: str, text: str, full_key: str) -> Any:
             raise ConfigError(f"{head!r} has no parts; set {head}=value.")
         return replace(part, **{head: _with(inner, rest, text, full_key)})
     hint = typing.get_type_hints(type(part))[head]
+    if is_dataclass(hint):
+        parts = [one.name for one in fields(hint)]
+        raise ConfigError(
+            f"Expected a part of {full_key}, received {full_key}={text}. Set one of "
+            f"{', '.join(f'{full_key}.{name}' for name in parts)}; the first says which."
+        )
     return replace(part, **{head: _parse(hint, text, head, full_key)})
 
 
@@ -263,10 +275,15 @@ def _parse(hint: Any, text: str, field: str, key: str) -> Any:
             return ExplainDefault[text]
         return hint(text)
     except (KeyError, ValueError) as error:
-        name = getattr(hint, "__name__", str(hint))
-        raise ConfigError(
-            f"Expected {key} to be a value of type {name}, received {text!r}."
-        ) from error
+        raise ConfigError(f"Expected {key} to be {_wanted(hint)}, received {text!r}.") from error
+
+
+def _wanted(hint: Any) -> str:
+    """What a value of that type is called."""
+    if hint is ExplainDefault:
+        return f"one of {', '.join(one.name for one in ExplainDefault)}"
+    known = {int: "a whole number", float: "a number", bool: "true or false"}
+    return known.get(hint, f"a value of type {getattr(hint, '__name__', hint)}")
 
 
 def _parse_tuple(hints: tuple[Any, ...], text: str) -> tuple[Any, ...]:
@@ -299,5 +316,27 @@ def _module(name: str) -> types.ModuleType:
             f"and tiny(), received {name!r}."
         )
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with _mistakes_of(path):
+        spec.loader.exec_module(module)
     return module
+
+
+@contextlib.contextmanager
+def _mistakes_of(path: Path) -> Iterator[None]:
+    """Says where in a user's config something went wrong, whatever it was."""
+    try:
+        yield
+    except VcamError:
+        raise
+    except Exception as error:
+        if isinstance(error, SyntaxError):
+            line = error.lineno
+        else:
+            frames = traceback.extract_tb(error.__traceback__)
+            here = path.resolve()
+            line = next((f.lineno for f in frames if Path(f.filename).resolve() == here), None)
+        at = f"'{path}'" if line is None else f"line {line} of '{path}'"
+        raise ConfigError(
+            f"Expected a config in Python, {at} ends in {type(error).__name__}: {error}. "
+            "Correct it."
+        ) from error
