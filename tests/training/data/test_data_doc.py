@@ -22,6 +22,9 @@ def block(language: str) -> str:
 
 def test_the_table_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text(block("csv"))
+    for name in re.findall(r"(?:scans|masks)/[\w.]+", block("csv")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
     table, names = read_table(tmp_path / "table.csv", Columns(), Task.CLASSES)
     assert names == ("healthy", "ill")
     assert table.labels.tolist() == [0, 1, 1, 0]

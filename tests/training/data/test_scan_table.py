@@ -211,7 +211,8 @@ def test_no_table(tmp_path: Path) -> None:
                 "d.nii,sick,,",
             ],
             [
-                "6 problems",
+                "10 problems",
+                "d.nii'",
                 "no path in line 3",
                 "'a.nii' 2 times",
                 "'', not one of healthy, ill, in line 4",
@@ -258,10 +259,24 @@ def test_shares_that_leave_nothing(
 def test_one_class_only_is_named(tmp_path: Path) -> None:
     make_scans(tmp_path)
     source = table(tmp_path, "path,label", *(f"{n}.nii,ill" for n in range(COUNT)))
-    with pytest.raises(ConfigError, match="at least 2 different labels"):
+    with pytest.raises(ConfigError, match="'ill' as the label of all scans"):
         source.load(tmp_path / "data", quiet)
-    with pytest.raises(ConfigError, match=r"each of \('healthy', 'ill'\) in the train split"):
+    with pytest.raises(ConfigError, match="found no scan labelled 'healthy'"):
         replace(source, classes=("healthy", "ill")).load(tmp_path / "data", quiet)
+    lines = [f"{n}.nii,{'ill' if n else 'healthy'}" for n in range(COUNT)]
+    with pytest.raises(ConfigError, match="'healthy' among the 3 of the validation split"):
+        table(tmp_path, "path,label", *lines).load(tmp_path / "data", quiet)
+    assert not (tmp_path / "data").exists()
+
+
+def test_missing_files_are_named_with_all_else(tmp_path: Path) -> None:
+    make_scans(tmp_path, 2)
+    lines = ["0.nii,healthy,m0.nii", "1.nii,sick,m7.nii", "8.nii,ill,m0.nii"]
+    source = table(tmp_path, "path,label,mask", *lines)
+    with pytest.raises(ConfigError, match="3 problems") as caught:
+        replace(source, classes=("healthy", "ill")).load(tmp_path / "data", quiet)
+    for message in ("'sick', not one of", "m7.nii'", f"nothing at '{tmp_path / '8.nii'}'"):
+        assert message in str(caught.value)
 
 
 @real_scans.needs_data

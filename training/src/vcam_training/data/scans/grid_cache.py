@@ -19,7 +19,7 @@ import importlib.metadata
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -103,11 +103,7 @@ def read_grids(
         ConfigError: scans or masks are missing, unreadable or unfit, all of which are named;
             or the folder can't be written.
     """
-    refuse(
-        "the scans and masks of the data set",
-        (f"nothing at '{path}'" for path in _paths(scans) if not path.exists()),
-        advice,
-    )
+    refuse("the scans and masks of the data set", missing(scans), advice)
     facts = _facts(scans, grid, dtype, folder)
     own = folder / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     if not (own / FACTS).exists():
@@ -122,6 +118,12 @@ def read_grids(
                 "--data, or make room there."
             ) from error
     return _opened(own)
+
+
+def missing(scans: Iterable[ScanFile]) -> list[str]:
+    """Scans and masks that are not there, a problem each, see `problems.refuse`."""
+    paths = dict.fromkeys(path for scan in scans for path in (scan.path, scan.mask) if path)
+    return [f"nothing at '{path}'" for path in paths if not path.exists()]
 
 
 class _Writing:
@@ -283,13 +285,6 @@ def _alone(lock: Path, report: Report) -> Iterator[None]:
             report("Waiting for another run that reads the same scans")
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield
-
-
-def _paths(scans: Sequence[ScanFile]) -> Iterator[Path]:
-    for scan in scans:
-        yield scan.path
-        if scan.mask is not None:
-            yield scan.mask
 
 
 def _by(shape: Sequence[int]) -> str:

@@ -1,7 +1,7 @@
 """A data set of a table of scans: read onto the grid once, divided, and named by its content."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from vcam_client.errors import ConfigError
 from vcam_training.data.contract import DataContract
 from vcam_training.data.dataset import DataSet, Report, Split, no_masks
+from vcam_training.data.problems import refuse
 from vcam_training.data.rows import Rows
 from vcam_training.data.scans.grid_cache import Grids, read_grids
 from vcam_training.data.scans.scan_table import SPLITS, ScanTable
 from vcam_training.data.splitting import split
+from vcam_training.task import Task
 
 
 def scan_set(
@@ -47,6 +49,13 @@ def scan_set(
         ConfigError: scans can't be read, or not be divided so.
     """
     parts = divided(table, shares, seed)
+    if contract.task is Task.CLASSES:
+        refuse(
+            f"scans of each class in each split of {name}",
+            _lacking(table, parts, contract.labels),
+            "List more of them, or divide otherwise: with data.validation and data.test, another "
+            "data.seed, or a column of splits.",
+        )
     report(
         ", ".join(f"{len(part)} {part_name}" for part_name, part in parts.items()) + " scans"
         if len(parts["test"])
@@ -96,6 +105,18 @@ def divided(
         name: np.sort(np.concatenate([part, rest[more]]))
         for (name, part), more in zip(parts.items(), chosen, strict=True)
     }
+
+
+def _lacking(
+    table: ScanTable, parts: Mapping[str, NDArray[np.intp]], labels: Sequence[str]
+) -> list[str]:
+    """Classes that a split is without; nothing need be set aside for testing."""
+    return [
+        f"no scan labelled {label!r} among the {len(part)} of the {name} split"
+        for name, part in parts.items()
+        for number, label in enumerate(labels)
+        if (len(part) or name != "test") and number not in table.labels[part]
+    ]
 
 
 def _split(table: ScanTable, grids: Grids, index: NDArray[np.intp]) -> Split:

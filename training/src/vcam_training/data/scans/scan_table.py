@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vcam_client.errors import ConfigError
 from vcam_training.data.problems import refuse
-from vcam_training.data.scans.grid_cache import ScanFile
+from vcam_training.data.scans.grid_cache import ScanFile, missing
 from vcam_training.task import Task
 
 SPLITS = ("train", "validation", "test")
@@ -79,7 +79,7 @@ def read_table(
         The table, and the names of the classes, findings or targets.
 
     Raises:
-        ConfigError: what is wrong with the table, all of it.
+        ConfigError: what is wrong with the table, files that are missing included, all of it.
     """
     rows = _rows(file, columns)
     values = [[row[name] for name in columns.values] for row in rows]
@@ -87,6 +87,9 @@ def read_table(
         names = names or tuple(sorted({text for (text,) in values if text}))
         known = {name: index for index, name in enumerate(names)}
         labels, wrong = _parsed(values, known.get, f"one of {', '.join(names)}")
+        wrong += [f"no scan labelled {name!r}" for name in names if [name] not in values]
+        if len(names) == 1:
+            wrong.append(f"{names[0]!r} as the label of all scans, no second class")
         found = np.array(labels, np.int32).reshape(len(rows))
     elif task is Task.FINDINGS:
         labels, wrong = _parsed(values, lambda text: _TRUTHS.get(text.lower()), "0 or 1")
@@ -97,8 +100,9 @@ def read_table(
     paths = [row[columns.path] for row in rows]
     splits = [row.get(columns.split, "") for row in rows]
     groups = [row.get(columns.group, "") for row in rows]
+    scans = tuple(_scan(file.parent, row, columns) for row in rows)
     refuse(
-        f"a scan in each line of '{file}'",
+        f"a scan with what is known of it in each line of '{file}'",
         [
             *_lines("no path", [not path for path in paths]),
             *(f"{path!r} {n} times" for path, n in Counter(paths).items() if path and n > 1),
@@ -108,11 +112,12 @@ def read_table(
                 [bool(one) and one not in SPLITS for one in splits],
             ),
             *_torn(groups, splits),
+            *missing(scan for scan, path in zip(scans, paths, strict=True) if path),
         ],
-        "Correct the table.",
+        "Correct the table, or put the files there; paths are relative to its folder.",
     )
     table = ScanTable(
-        scans=tuple(_scan(file.parent, row, columns) for row in rows),
+        scans=scans,
         labels=found,
         names=tuple(paths),
         groups=_groups(groups),
