@@ -126,8 +126,8 @@ def test_the_command_exits_with_1_where_a_picture_failed(folder: Path, tmp_path:
 def test_impossible_folders_are_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for given, out, says in (
-        (folder, folder, "two different folders"),
-        (tmp_path / "none", tmp_path / "small", "folder with pictures"),
+        (folder, folder, "Expected another folder for the small pictures"),
+        (tmp_path / "none", tmp_path / "small", "found none at .*none'. Give the folder"),
         (tmp_path / "empty", tmp_path / "small", "found none"),
     ):
         with pytest.raises(ConfigError, match=says):

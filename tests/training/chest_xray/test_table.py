@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from vcam_client.errors import ConfigError
+from vcam_training._cli import cli
 from vcam_training.data.radiographs.chest_xray_table import FINDINGS, FOLDS, read_names, read_table
 
 ORIGINAL = (
@@ -173,6 +175,16 @@ def test_filters_that_leave_nothing_are_refused(filters: dict, says: str, tmp_pa
     table = read_table(wide(tmp_path / "t.csv", ROWS))
     with pytest.raises(ConfigError, match=says):
         table.filtered(**filters)
+
+
+def test_the_command_names_its_own_options(tmp_path: Path) -> None:
+    """Of a config these are data.images and data.starter."""
+    file = wide(tmp_path / "t.csv", ROWS)
+    for folder, says in (("nope", "Set --images."), ("", "set --starter to it")):
+        done = CliRunner().invoke(cli, ["images", str(file), "--images", str(tmp_path / folder)])
+        assert isinstance(done.exception, ConfigError)
+        assert says in str(done.exception)
+        assert "data." not in str(done.exception)
 
 
 def test_starter_lists_are_lines_or_a_table(tmp_path: Path) -> None:

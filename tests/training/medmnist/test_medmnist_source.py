@@ -202,7 +202,9 @@ def test_which_file_is_meant(tmp_path: Path) -> None:
     made = arrays("train", "val")
     with pytest.raises(ConfigError, match=r"found no \.npz file\. Name the file itself with --da"):
         loaded(tmp_path)
-    with pytest.raises(ConfigError, match=r"Expected one file \*\.npz in"):
+    with pytest.raises(ConfigError, match=r"Expected one file \*\.npz in .* with --tiny makes"):
+        loaded(tmp_path / "none")
+    with pytest.raises(ConfigError, match=r"found nothing at .*nothing\.npz"):
         loaded(tmp_path / "nothing.npz")
     first = saved(tmp_path / "a_1.npz", **made)
     assert loaded(tmp_path)[0].name == "a_1"

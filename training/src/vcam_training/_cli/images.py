@@ -57,5 +57,6 @@ def images(
         sample=sample,
         seed=seed,
     )
-    for path in find_images(folder or table.parent, chosen.names):
+    place = folder or table.parent
+    for path in find_images(place, chosen.names, images="--images", starter="--starter"):
         click.echo(str(path))

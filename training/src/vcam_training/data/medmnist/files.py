@@ -129,9 +129,16 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     except _NO_ARRAYS as error:
         raise ConfigError(
             f"Expected a file of MedMNIST, arrays saved by numpy.savez, received '{path}', which "
-            f"can't be read ({error}). Copy it again, or save it anew."
+            f"can't be read ({_reason(error)}). Copy it again, or save it anew."
         ) from error
     return tuple(str(name) for name in found.ravel())
+
+
+def _reason(error: Exception) -> str:
+    """Why NumPy can't read a file; its advice to trust pickles is nothing for files of others."""
+    if isinstance(error, ValueError) and "pickle" in str(error):
+        return "it is no .npz file, or holds Python objects instead of numbers"
+    return str(error)
 
 
 def luminance(images: NDArray) -> NDArray[np.uint8]:
@@ -161,7 +168,7 @@ def _arrays(path: Path) -> dict[str, NDArray]:
     except _NO_ARRAYS as error:
         raise ConfigError(
             f"Expected a file of MedMNIST, arrays saved by numpy.savez, received '{path}', which "
-            f"can't be read ({error}). Copy it again, or save it anew."
+            f"can't be read ({_reason(error)}). Copy it again, or save it anew."
         ) from error
 
 

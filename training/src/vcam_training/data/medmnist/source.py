@@ -154,10 +154,15 @@ class MedMnistSource:
         matching = [] if named.is_absolute() else sorted(folder.glob(self.file))
         if len(matching) == 1:
             return matching[0]
+        if not folder.exists() and folder.suffix == ".npz":
+            raise ConfigError(
+                f"Expected a file of MedMNIST, found nothing at '{folder}'. Check --data."
+            )
         known = ", ".join(path.name for path in matching or sorted(folder.glob("*.npz")))
         raise ConfigError(
             f"Expected one file {self.file} in '{folder}', found {known or 'no .npz file'}. Name "
-            "the file itself with --data FILE.npz, or set data.file."
+            "the file itself with --data FILE.npz, or set data.file. Without one, "
+            "`vcam-train run` with --tiny makes images up."
         )
 
     def _three(

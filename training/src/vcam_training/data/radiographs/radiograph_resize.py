@@ -55,10 +55,15 @@ def resize_folder(folder: Path, out: Path, size: int, report: Report) -> Resized
     Raises:
         ConfigError: no folder with pictures, the same folder twice, or a full disk.
     """
-    if not folder.is_dir() or folder.resolve() == out.resolve():
+    if not folder.is_dir():
         raise ConfigError(
-            f"Expected a folder with pictures and another one for the small ones, received "
-            f"'{folder}' and '{out}'. Name two different folders."
+            f"Expected a folder with pictures, found none at '{folder}'. Give the folder that "
+            "holds them."
+        )
+    if folder.resolve() == out.resolve():
+        raise ConfigError(
+            f"Expected another folder for the small pictures than '{folder}' itself, received "
+            f"'{out}'. Name another one with --out."
         )
     names = sorted(_pictures(folder, out))
     if not names:
