@@ -174,6 +174,19 @@ def test_a_run_on_images_names_its_slice_aggregation(tmp_path: Path) -> None:
     assert "accuracy" in {m.name for m in spec.metrics}
 
 
+def test_other_things_do_not_lie_beside_versions(run: Path, tmp_path: Path) -> None:
+    base = tmp_path / "build"
+    for name in ("runs", "data", "page", "trust"):
+        (base / name).mkdir(parents=True)
+    with pytest.raises(ConfigError, match="holds other things: data, page, runs and 1 more"):
+        export_run(run, base)
+    assert len(list(base.iterdir())) == 4
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(ConfigError, match="is a file"):
+        export_run(run, file)
+
+
 def test_a_folder_of_models_is_no_folder_of_versions(run: Path, tmp_path: Path) -> None:
     (tmp_path / "models" / "solids" / "1").mkdir(parents=True)
     with pytest.raises(ConfigError, match="holds models: solids"):

@@ -28,6 +28,8 @@ from vcam_training.intensity import transform_text
 from vcam_training.run_folder import read_config, read_contract, read_finished
 
 LICENCE = "Apache-2.0"
+_NAMED = 3
+"""Things in the way that a message names."""
 
 
 def export_run(
@@ -52,11 +54,12 @@ def export_run(
         `<base>/<version>`.
 
     Raises:
-        ConfigError: no finished run, no such layer or method, or a base that holds models.
+        ConfigError: no finished run, no such layer or method, or a base that holds
+            models, or anything else but versions.
         ServableError: the export can't be verified or published.
     """
     run, base = Path(run), Path(base)
-    _check_is_no_folder_of_models(base)
+    _check_holds_versions(base)
     measured_on = read_finished(run, "metrics.json")["layer"]
     model = keras.models.load_model(run / "best.keras")
     spec = model_spec(run, model, name=name or base.name, layers=layers, method=method)
@@ -74,12 +77,25 @@ def export_run(
     return version
 
 
-def _check_is_no_folder_of_models(base: Path) -> None:
+def _check_holds_versions(base: Path) -> None:
     models = sorted(p.name for p in base.glob("*") if not p.name.isdigit() and versions(p))
     if models:
         raise ConfigError(
             f"Expected the folder of one model's versions, '{base}' holds models: "
             f"{', '.join(models)}. Name a folder in it, such as '{base / models[0]}'."
+        )
+    if base.exists() and not base.is_dir():
+        raise ConfigError(
+            f"Expected a folder for the versions of a model, '{base}' is a file. Name another one."
+        )
+    others = [p for p in sorted(base.glob("[!.]*")) if not p.name.isdigit()]
+    # A note may lie beside versions; a folder tells that it is no model's.
+    if any(p.is_dir() for p in others) or (others and not versions(base)):
+        more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+        raise ConfigError(
+            f"Expected a folder of one model's versions, or a new one, '{base}' holds other "
+            f"things: {', '.join(p.name for p in others[:_NAMED])}{more}. Name a folder of its "
+            "own, such as build/models/NAME."
         )
 
 
