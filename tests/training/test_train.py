@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vcam_client.errors import ConfigError
+from vcam_client.errors import ConfigError, VcamError
 from vcam_training import train
 from vcam_training.config import Config, load, override
 from vcam_training.data.dataset import DataSet
@@ -161,6 +161,7 @@ def test_an_earlier_network_is_kept_when_a_later_one_is_worse(
     config: Config, tmp_path: Path
 ) -> None:
     folder = RunFolder(tmp_path, config)
+    folder.begin({"sha256": ""})
     model = config.model.build((15, 15, 15), Window(0.0, 1.0), 2)
     bytes_of_best = []
     rows = []
@@ -191,6 +192,15 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_volumes(config: Config, tmp_p
         for row in read_history(run):
             assert row[f"{prefix}loss"] == pytest.approx(loss, rel=1e-4)
             assert row[f"{prefix}accuracy"] == pytest.approx(accuracy, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "setting", ["monitor=auk", "model.target_layer=none", "augmentation.mirror=5"]
+)
+def test_what_is_refused_leaves_nothing(setting: str, config: Config, tmp_path: Path) -> None:
+    with pytest.raises(VcamError):
+        train.run(override(config, [setting]), tmp_path / "run", data_folder=tmp_path / "data")
+    assert not (tmp_path / "run").exists()
 
 
 def test_running_twice_changes_nothing(finished: Path, config: Config) -> None:
@@ -282,7 +292,9 @@ def assert_same_run(run: Path, expected: Path) -> None:
 
 def test_another_config_in_the_same_folder_is_refused(finished: Path, config: Config) -> None:
     before = state(finished)
-    with pytest.raises(ConfigError, match=r"run of another one\. Name another folder with --out"):
+    with pytest.raises(
+        ConfigError, match=r"found a run with epochs=3\. Name another folder with --out"
+    ):
         quiet(replace(config, epochs=EPOCHS + 1), finished)
     assert state(finished) == before
 

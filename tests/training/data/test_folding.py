@@ -129,7 +129,7 @@ def test_a_fold_is_part_of_the_config_and_of_its_folder(tmp_path: Path) -> None:
     RunFolder(tmp_path, config).begin({"sha256": ""})
     RunFolder(tmp_path, config)
     for other in ("fold=1/3", "fold="):
-        with pytest.raises(ConfigError, match="run of another one"):
+        with pytest.raises(ConfigError, match=r"found a run with fold=2/3\."):
             RunFolder(tmp_path, override(config, [other]))
 
 

@@ -1,9 +1,12 @@
 """Which epoch's network is kept."""
 
+import numpy as np
 import pytest
 
 from vcam_client.errors import ConfigError
+from vcam_training.evaluation.epoch_figures import NAMES, check_monitor, epoch_figures
 from vcam_training.learning.history import Row, best, better, waited
+from vcam_training.task import Task
 
 LOSSES, AREAS = (0.7, 0.5, 0.6, 0.5), (0.8, 0.7, 0.9, 0.9)
 
@@ -37,5 +40,18 @@ def test_the_first_of_the_best_epochs_is_kept(
 
 
 def test_what_can_be_monitored() -> None:
+    for monitor in ("loss", "auc", "epoch"):
+        check_monitor(Task.FINDINGS, monitor)
     with pytest.raises(ConfigError, match="one of loss, auc, epoch, received 'accuracy'"):
-        best(history(), "accuracy")
+        check_monitor(Task.FINDINGS, "accuracy")
+
+
+@pytest.mark.parametrize("task", Task)
+def test_each_figure_of_an_epoch_can_be_monitored(task: Task) -> None:
+    labels = {
+        Task.CLASSES: np.array([0, 1]),
+        Task.FINDINGS: np.eye(2, dtype=bool),
+        Task.REGRESSION: np.eye(2),
+    }
+    figures = epoch_figures(task, np.eye(2), labels[task])
+    assert ("loss", *figures) == NAMES[task]

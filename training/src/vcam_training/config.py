@@ -155,6 +155,10 @@ class Config:
         positive = self.explain_default is ExplainDefault.POSITIVE_CLASS
         return positive and contract.task is Task.CLASSES
 
+    def settings(self) -> dict[str, Any]:
+        """Every setting by its name, as --set has it, as plain values."""
+        return dict(_settings(self.to_json_dict(), ""))
+
     def to_json_dict(self) -> dict[str, Any]:
         """Plain values, with the kind of the data set and the network."""
         values = asdict(self)
@@ -294,6 +298,14 @@ def _parse_tuple(hints: tuple[Any, ...], text: str) -> tuple[Any, ...]:
     if hints[-1] is not Ellipsis and len(parts) != len(hints):
         raise ValueError(f"expected {len(hints)} values")
     return tuple(hints[0](part) for part in parts)
+
+
+def _settings(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _settings(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def _made(kind: type, values: dict[str, Any]) -> Any:

@@ -24,6 +24,7 @@ written after everything else that the epoch left behind: what it stands for is 
 """
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,14 @@ from vcam_training.data.contract import DataContract
 from vcam_training.learning.history import Row, better, read_history, write_history
 from vcam_training.replacing import replace_file
 
+_MOST_NAMED = 3
+
 
 class RunFolder:
     """The folder of one run.
 
     Args:
-        path: made if need be.
+        path: made by `begin`, if need be.
         config: of the run.
 
     Raises:
@@ -52,17 +55,20 @@ class RunFolder:
         self.path = Path(path)
         self._config = config
         known = self.path / "config.json"
-        if known.exists() and Config.from_json_dict(_read_json(known)) != config:
+        if known.exists():
+            other = Config.from_json_dict(_read_json(known))
+            if other != config:
+                raise ConfigError(
+                    f"Expected an empty folder or a run of this config in '{self.path}', found a "
+                    f"run with {_differences(other, config)}. Name another folder with --out, or "
+                    "delete this one."
+                )
+        there = next(one for one in (self.path, *self.path.absolute().parents) if one.exists())
+        if not (there.is_dir() and os.access(there, os.W_OK)):
             raise ConfigError(
-                f"Expected an empty folder or a run of this config in '{self.path}', found a "
-                "run of another one. Name another folder with --out, or delete this one."
+                f"Can't write to '{self.path}': '{there}' is no folder to write into. "
+                "Name another folder with --out."
             )
-        try:
-            (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(
-                f"Can't write to '{self.path}' ({error}). Name another folder with --out."
-            ) from error
 
     @property
     def finished(self) -> bool:
@@ -112,7 +118,7 @@ class RunFolder:
         network are known to work, so that a mistake in the config can be corrected.
 
         Raises:
-            ConfigError: the data changed since the run began.
+            ConfigError: the data changed since the run began, or the folder can't be made.
         """
         known = self.path / "data.json"
         if known.exists() and _read_json(known)["sha256"] != facts["sha256"]:
@@ -120,6 +126,12 @@ class RunFolder:
                 f"The data of the run in '{self.path}' changed since it began. "
                 "Start again in another folder with --out, or delete this one."
             )
+        try:
+            (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"Can't write to '{self.path}' ({error}). Name another folder with --out."
+            ) from error
         self.write_json("config.json", self._config.to_json_dict())
         self.write_json("data.json", facts)
 
@@ -170,3 +182,11 @@ def _read_json(path: Path) -> dict[str, Any]:
             "Give the folder that `vcam-train run` made, or delete it and run again."
         ) from error
     return values
+
+
+def _differences(one: Config, other: Config) -> str:
+    """What a config has that another has not, in the words of --set."""
+    first, second = one.settings(), other.settings()
+    found = [f"{name}={value}" for name, value in first.items() if second.get(name) != value]
+    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    return ", ".join(found[:_MOST_NAMED]) + more if found else "fewer settings"

@@ -17,6 +17,7 @@ from vcam_training.data.dataset import DataSet, Split
 from vcam_training.data.loading import load_data
 from vcam_training.data.scans.montage import draw_first
 from vcam_training.evaluation.confidence import first_confidences
+from vcam_training.evaluation.epoch_figures import check_monitor
 from vcam_training.evaluation.evaluate import Evaluation, evaluate
 from vcam_training.evaluation.metric_text import in_words
 from vcam_training.inspecting.gallery import draw_gallery
@@ -30,7 +31,7 @@ from vcam_training.running.building import build
 from vcam_training.running.devices import device_text, scope
 from vcam_training.running.epochs import Epochs, clock, in_short
 from vcam_training.running.provenance import code_version, library_versions, machine
-from vcam_training.running.tracking import tracking
+from vcam_training.running.tracking import check_tracking, tracking
 
 DATA_FOLDER = Path("build/data")
 """Where data sets lie unless the caller says otherwise; runs share them."""
@@ -68,6 +69,7 @@ def run(
         report(f"The run in {folder.path} is finished; nothing to do.")
         _report_figures(folder.path, report)
         return folder.path
+    check_tracking(mlflow)
     started = time.monotonic()
 
     report(f"Training on {device_text(strategy)}")
@@ -75,6 +77,7 @@ def run(
     data = load_data(config.data, data_folder, report, fold_text=config.fold, seed=config.seed)
     contract = data.contract
     config.check(contract)
+    check_monitor(contract.task, config.monitor)
     for warning in check(data):
         report(f"Warning: {warning}")
     steps = steps_per_epoch(data.train, config.batch_size)
@@ -174,9 +177,11 @@ def _facts(data: DataSet, place: Path) -> dict[str, object]:
 
 
 def _ceiling(split: Split, layer: CamLayer) -> str:
-    dice = [perfect_map_dice(mask, layer) for mask in split.masks if mask.any()]
+    of_findings = split.finding_masks.values()
+    marked = [mask for masks in (split.masks, *of_findings) for mask in masks if mask.any()]
+    dice = [perfect_map_dice(mask, layer) for mask in marked]
     if not dice:
-        return "the validation split shows no object on this grid"
+        return "the validation split has no masks to compare with"
     return f"a perfect map reaches a Dice of {min(dice):.2f} or more on the validation objects"
 
 

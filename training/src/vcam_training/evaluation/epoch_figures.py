@@ -3,8 +3,30 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam_client.errors import ConfigError
 from vcam_training.evaluation.intervals import auc
+from vcam_training.learning.history import LAST
 from vcam_training.task import Task
+
+NAMES = {
+    Task.CLASSES: ("loss", "accuracy", "auc"),
+    Task.FINDINGS: ("loss", "auc"),
+    Task.REGRESSION: ("loss", "mae", "r2"),
+}
+"""What is known of each epoch's validation."""
+
+
+def check_monitor(task: Task, monitor: str) -> None:
+    """Whether epochs of that task can be compared by that figure.
+
+    Raises:
+        ConfigError: they have no such figure.
+    """
+    known = (*NAMES[task], LAST)
+    if monitor not in known:
+        raise ConfigError(
+            f"Expected monitor to be one of {', '.join(known)}, received {monitor!r}. Set monitor."
+        )
 
 
 def epoch_figures(task: Task, logits: NDArray, labels: NDArray) -> dict[str, float]:

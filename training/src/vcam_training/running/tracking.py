@@ -5,6 +5,7 @@ trains again is written again, under the same step.
 """
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,20 +78,16 @@ class MlFlow:
     """
 
     def __init__(self, place: Path | str, run: Path, config: Config) -> None:
-        try:
-            import mlflow
-        except ImportError as error:
-            raise ConfigError(
-                "Expected the package mlflow for --mlflow, found none. Install mlflow, or "
-                "leave --mlflow out: history.csv and TensorBoard's events are always written."
-            ) from error
+        check_tracking(place)
+        import mlflow
+
         folder = Path(place).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         self._mlflow: Any = mlflow
         mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
         mlflow.set_experiment(config.name)
         mlflow.start_run(run_name=run.name)
-        values = _flat(config.to_json_dict())
+        values = config.settings()
         mlflow.log_params({k: str(v)[:_PARAMETER_LENGTH] for k, v in values.items()})
 
     def epoch(self, row: Row, model: keras.Model) -> None:
@@ -101,6 +98,19 @@ class MlFlow:
     def close(self) -> None:
         """Ends the run."""
         self._mlflow.end_run()
+
+
+def check_tracking(mlflow: Path | str | None) -> None:
+    """Whether what is asked for can be written.
+
+    Raises:
+        ConfigError: MLflow is asked for and not installed.
+    """
+    if mlflow is not None and importlib.util.find_spec("mlflow") is None:
+        raise ConfigError(
+            "Expected the package mlflow for --mlflow, found none. Install mlflow, or "
+            "leave --mlflow out: history.csv and TensorBoard's events are always written."
+        )
 
 
 @contextlib.contextmanager
@@ -121,14 +131,3 @@ def tracking(run: Path, config: Config, mlflow: Path | str | None) -> Iterator[l
             trackers.append(stack.enter_context(contextlib.closing(MlFlow(mlflow, run, config))))
         board = TensorBoard(run / TENSORBOARD)
         yield [*trackers, stack.enter_context(contextlib.closing(board))]
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"data": {"seed": 0}} -> {"data.seed": 0}."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{name}.")
-        else:
-            found[prefix + name] = value
-    return found
