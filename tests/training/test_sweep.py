@@ -12,7 +12,7 @@ import pytest
 from vcam_client.errors import ConfigError
 from vcam_client.spec import Metric
 from vcam_training import train
-from vcam_training.config import Config, load
+from vcam_training.config import Config, load, override
 from vcam_training.evaluation.evaluate import Evaluation
 from vcam_training.sweep import Axis, Done, axes_of, seeds_of, sweep, trials
 from vcam_training.sweep_report import chosen_metrics, draw_sweep, table, write_figures
@@ -118,6 +118,7 @@ def figures() -> Iterator[None]:
         if config.data.images == 8:
             metrics = metrics[:1]
         values = {"metrics": [asdict(metric) for metric in metrics]}
+        (out / "config.json").write_text(json.dumps(config.to_json_dict()))
         (out / "metrics.json").write_text(json.dumps(values))
         return out
 
@@ -179,8 +180,31 @@ def test_the_table_has_each_seed(runs: tuple[Done, ...]) -> None:
 def test_figures_by_choice(runs: tuple[Done, ...]) -> None:
     assert chosen_metrics(runs, []) == ["accuracy"]
     assert chosen_metrics(runs, ["Dice", "accuracy"]) == ["Dice", "accuracy"]
-    with pytest.raises(ConfigError, match="one of accuracy, Dice, received 'AUC'"):
+    with pytest.raises(ConfigError, match="one of 'accuracy', 'Dice', received 'AUC'"):
         chosen_metrics(runs, ["AUC"])
+
+
+def test_other_runs_of_the_same_sweep_are_compared_as_well(
+    discs: Config, figures: None, tmp_path: Path
+) -> None:
+    def swept(config: Config, *texts: str, seeds: tuple[int, ...] = (0,)) -> list[tuple]:
+        said: list[list[Done]] = []
+        runs = sweep(config, axes_of(config, texts), seeds, tmp_path, done=said.append)
+        assert said[-1] == runs
+        told.append([len(one) for one in said])
+        return [(*run.trial.values.values(), run.trial.seed) for run in runs]
+
+    told: list[list[int]] = []
+    swept(discs, "data.images=20,8", seeds=(1, 0))
+    assert swept(discs, "data.images=16") == [(8, 0), (8, 1), (16, 0), (20, 0), (20, 1)]
+    assert told == [[1, 2, 3, 4], [4, 5]]
+    # other settings, another order of axes, the same value in other words: not the same sweep
+    other = override(discs, ["epochs=7"])
+    assert swept(other, "data.images=24") == [(24, 0)]
+    assert swept(discs, "data.images=16", "epochs=1") == [(16, 1, 0)]
+    assert len(swept(discs, "data.images=016")) == 5
+    assert swept(discs) == [(0,)]
+    assert swept(discs, seeds=(3,)) == [(0,), (3,)]
 
 
 @pytest.mark.parametrize(

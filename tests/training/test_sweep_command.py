@@ -33,6 +33,12 @@ def test_the_command_keeps_finished_runs(
     assert "accuracy\ndata.images  seeds" in said
     assert read_config(place).data.images == 8
     call("--metric", "AUC")
+    monkeypatch.setattr(sys, "argv", [*arguments, "--metric", "foo", "--seeds", "0,1"])
+    with pytest.raises(SystemExit) as stopped:
+        _cli.main()
+    assert stopped.value.code == 1
+    assert "'AUC', " in capfd.readouterr().err
+    assert not (tmp_path / "s/data.images=8/seed=1").exists()
     assert written[0] == written[1]
     assert {path.name for path in (tmp_path / "s").iterdir()} == {
         "data.images=8",

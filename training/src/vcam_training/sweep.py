@@ -5,14 +5,16 @@
     sweep.png                        the figures asked for, drawn
 
 The same sweep into the same folder goes on: finished runs are kept, an interrupted one
-resumes, and values and seeds can be added.
+resumes, and values and seeds can be added. The figures are of all finished runs below the
+folder that differ in nothing but the same settings and the seed.
 """
 
+import contextlib
 import itertools
 import re
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from vcam_client.spec import Metric
 from vcam_training import train
 from vcam_training.config import Config, override
 from vcam_training.evaluation.evaluate import Evaluation
-from vcam_training.run_folder import read_finished
+from vcam_training.run_folder import read_config, read_finished
 
 SEED_KEYS = ("seed", "data.seed")
 """Settings that a sweep's seeds set, the second where the data have one."""
@@ -149,15 +151,26 @@ def sweep(
         seeds: one run each for every combination.
         out: folder of the runs.
         data_folder: where data sets are kept.
-        done: is given the runs that are finished, after each.
+        done: is given the runs that are finished, ascending, after each; first those that
+            are there before anything is trained, if any.
         report: is told, line by line, what happens.
+
+    Returns:
+        The runs of every combination, and others of the same sweep that were in the folder.
 
     Raises:
         ConfigError: a setting, the data or a folder can't be used; nothing is trained
             unless all settings fit.
     """
     planned = trials(config, axes, seeds)
-    finished: list[Done] = []
+    finished = {one.trial.folder: one for one in _found(config, axes, planned, Path(out))}
+    more = len(finished.keys() - {trial.folder for trial in planned})
+    if more:
+        report(
+            f"Other finished runs of this sweep in '{out}': {more}; they are in its table as well"
+        )
+    if finished:
+        done(_ordered(finished.values()))
     for number, trial in enumerate(planned, start=1):
         report(f"{trial.folder}  (run {number} of {len(planned)})")
         folder = train.run(
@@ -167,10 +180,58 @@ def sweep(
             report=lambda line: report(f"  {line}"),
         )
         keras.backend.clear_session()
-        figures = Evaluation.from_json_dict(read_finished(folder, "metrics.json"))
-        finished.append(Done(trial=trial, metrics=figures.metrics))
-        done(finished)
-    return tuple(finished)
+        finished[trial.folder] = _done(trial, folder)
+        done(_ordered(finished.values()))
+    return _ordered(finished.values())
+
+
+def _found(
+    config: Config, axes: Sequence[Axis], planned: Sequence[Trial], out: Path
+) -> Iterator[Done]:
+    """The finished runs below a folder whose configs differ in nothing but axes and seeds."""
+    wanted = {trial.folder for trial in planned}
+    form = ",".join(f"{re.escape(axis.key)}=(.+)" for axis in axes) or re.escape(config.name)
+    for file in sorted(out.glob("*/seed=*/metrics.json")):
+        folder, seed = file.parent, file.parent.name.removeprefix("seed=")
+        match = re.fullmatch(form, folder.parent.name)
+        if not match or not seed.isdecimal():
+            continue
+        with contextlib.suppress(ConfigError):  # not a run of this sweep
+            made = [
+                Axis(key=axis.key, values=(text,))
+                for axis, text in zip(axes, match.groups(), strict=True)
+            ]
+            (trial,) = trials(config, made, (int(seed),))
+            again = trial.folder not in wanted and any(
+                trial.config == one.config for one in planned
+            )
+            if not again and read_config(folder) == trial.config:
+                yield _done(trial, folder)
+
+
+def _done(trial: Trial, folder: Path) -> Done:
+    figures = Evaluation.from_json_dict(read_finished(folder, "metrics.json"))
+    return Done(trial=trial, metrics=figures.metrics)
+
+
+def _ordered(runs: Iterable[Done]) -> tuple[Done, ...]:
+    """Ascending by values that are numbers, else as they came, then by seed."""
+    runs = tuple(runs)
+    ranks = []
+    for key in runs[0].trial.values:
+        known = list(dict.fromkeys(run.trial.values[key] for run in runs))
+        if all(isinstance(value, int | float) for value in known):
+            known.sort()
+        ranks.append((key, {value: rank for rank, value in enumerate(known)}))
+    return tuple(
+        sorted(
+            runs,
+            key=lambda run: (
+                *(rank[run.trial.values[key]] for key, rank in ranks),
+                run.trial.seed,
+            ),
+        )
+    )
 
 
 def _trials(config: Config, axes: Sequence[Axis], seeds: Sequence[int]) -> Iterator[Trial]:

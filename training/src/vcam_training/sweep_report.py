@@ -75,7 +75,8 @@ def chosen_metrics(runs: Sequence[Done], wanted: Sequence[str]) -> list[str]:
     for name in wanted:
         if name not in known:
             raise ConfigError(
-                f"Expected --metric to be one of {', '.join(known)}, received {name!r}."
+                f"Expected --metric to be one of {', '.join(map(repr, known))}, received "
+                f"{name!r}. Finished runs are kept: give the same command with another one."
             )
     return list(wanted) or known[:1]
 
@@ -126,7 +127,11 @@ def draw_sweep(path: Path, runs: Sequence[Done], names: Sequence[str]) -> None:
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         _draw_metric(axes, runs, name)
     seeds = len({run.trial.seed for run in runs})
-    figure.suptitle(f"{runs[0].trial.config.name}: {len(runs)} runs, {seeds} seeds")
+    counts = (
+        f"{len(runs)} run{'s' * (len(runs) > 1)}",
+        f"{seeds} seed{'s' * (seeds > 1)}",
+    )
+    figure.suptitle(f"{runs[0].trial.config.name}: {', '.join(counts)}")
     replace_file(path, lambda part: figure.savefig(part, format="png"))
 
 

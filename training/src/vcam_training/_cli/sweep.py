@@ -57,12 +57,17 @@ def sweep(
     quietly()
     from vcam_training import train
     from vcam_training.config import load, override
-    from vcam_training.sweep import axes_of, seeds_of
+    from vcam_training.sweep import Done, axes_of, seeds_of
     from vcam_training.sweep import sweep as run_all
     from vcam_training.sweep_report import chosen_metrics, draw_sweep, table, write_figures
 
     chosen = override(load(config, tiny=tiny), settings)
     folder = out or Path("build/sweeps") / (chosen.name + ("-tiny" if tiny else ""))
+
+    def done(finished: Sequence[Done]) -> None:
+        write_figures(folder, finished)
+        chosen_metrics(finished, metrics)
+
     try:
         runs = run_all(
             chosen,
@@ -70,7 +75,7 @@ def sweep(
             seeds_of(seeds),
             folder,
             data_folder=data or train.DATA_FOLDER,
-            done=lambda done: write_figures(folder, done),
+            done=done,
             report=lambda line: click.echo(line, err=True),
         )
     except KeyboardInterrupt:
