@@ -51,3 +51,13 @@ def test_the_pages_are_the_commands_help() -> None:
             (FOLDER / f"{name}.md").write_text(text, encoding="utf-8")
     written = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md")}
     assert written == made, "run with VCAM_UPDATE_DOCS=1"
+
+
+def test_each_command_is_said_in_one_line() -> None:
+    """Of 80 columns; click cuts what is longer."""
+    from vcam_client._cli import main as client
+    from vcam_training._cli import cli as train
+
+    for name, command in (("vcam-client", client), ("vcam-train", train)):
+        text = command.get_help(click.Context(command, info_name=name, terminal_width=80))
+        assert "..." not in text.partition("Commands:")[2], name

@@ -37,9 +37,10 @@ from vcam_training._cli.quietly import quietly
 def evaluate(
     place: Path, data: Path | None, settings: Sequence[str], split: str, out: Path | None
 ) -> None:
-    """Score a finished run or an exported model on data, such as a test file kept aside.
+    """Score a finished run or an exported model on other data.
 
-    RUN_OR_MODEL is a run, an exported model or one version of it. Temperature and thresholds
+    RUN_OR_MODEL is a run, an exported model or one version of it; the data may be another split,
+    other settings of its data set, or a test file kept aside. Temperature and thresholds
     are those that training fixed; nothing is fitted. Writes metrics.json, predictions.csv and
     report.html.
     """

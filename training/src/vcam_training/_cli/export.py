@@ -27,7 +27,10 @@ from vcam_training._cli.quietly import quietly
 )
 @click.option("--method", help="CAM method by default; all are exported [the run's].")
 def export(run_folder: Path, base: Path | None, layers: Sequence[str], method: str | None) -> None:
-    """Export the best network of a finished RUN, verified, as the next version."""
+    """Export a finished RUN, verified, as the next version of a model.
+
+    Exported is the network of its best epoch.
+    """
     quietly()
     from vcam_training.exporting.export_run import export_run
     from vcam_training.run_folder import read_config

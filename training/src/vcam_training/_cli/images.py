@@ -39,7 +39,9 @@ def images(
     sample: int,
     seed: int,
 ) -> None:
-    """Print the paths of images of a TABLE in the layout of ChestX-ray14, one a line.
+    """Print the paths of images of a TABLE, one a line.
+
+    TABLE is a CSV file in the layout of ChestX-ray14.
 
     For example, to see what a model looks at in ten images with a finding:
 

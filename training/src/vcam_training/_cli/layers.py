@@ -21,11 +21,11 @@ from vcam_training._cli.quietly import quietly
 )
 @click.option("--all", "bypassed", is_flag=True, help="List layers that scores can bypass, too.")
 def layers(place: Path, radii: Sequence[float], bypassed: bool) -> None:
-    """List the layers that a map can be read on, and the objects that each could show.
+    """List the layers that a map can be read on.
 
-    RUN_OR_MODEL is a run, an exported model or one version of it, or a .keras file. The columns
-    r=… hold the lowest Dice that a perfect map on the layer's cells reaches for a ball of that
-    radius, wherever between the cells it lies.
+    RUN_OR_MODEL is a run, an exported model or one version of it, or a .keras file. Beside each
+    layer stands which objects it could show: the columns r=… hold the lowest Dice that a perfect
+    map on the layer's cells reaches for a ball of that radius, wherever between the cells it lies.
     """
     quietly()
     from vcam_training.inspecting._layer_text import layers_text

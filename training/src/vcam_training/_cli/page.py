@@ -14,11 +14,13 @@ from vcam_training._cli.quietly import quietly
     "--out",
     type=click.Path(path_type=Path),
     default=Path("experiments.md"),
-    show_default=True,
-    help="Markdown file; its pictures go into a folder beside it.",
+    help="Markdown file; its pictures go into a folder beside it [experiments.md].",
 )
 def page(runs: Sequence[Path], out: Path) -> None:
-    """Write a page with a row for each finished RUN: command, time, result, picture."""
+    """Write a page with a row for each finished RUN.
+
+    A row has the command, time, result and a picture.
+    """
     quietly()
     from vcam_training.experiments_page import write_page
 

@@ -108,10 +108,11 @@ def phases(
     frames: int | None,
     cells: int,
 ) -> None:
-    """Cut the histogram of SCAN into six phases, and draw their surfaces.
+    """Cut the histogram of SCAN into phases, and draw them.
 
-    SCAN is what `vcam-client predict` reads: a folder of DICOM, a TIFF stack, …; without
-    it, a made-up porous medium is taken. Each voxel is in exactly one phase.
+    There are six of equal width, and each voxel is in exactly one. SCAN is what `vcam-client
+    predict` reads: a folder of DICOM, a TIFF stack, …; without it, a made-up porous medium is
+    taken. Writes the histogram, the fractions by slice, and the surfaces of some phases.
     """
     from vcam_training.data.soil.porous_media import PorousMedium
     from vcam_training.data.soil.soil_cube import made_up_cube, read_cube

@@ -19,9 +19,8 @@ import click
     "--size",
     type=click.IntRange(min=1),
     default=224,
-    show_default=True,
     metavar="N",
-    help="Pixels along both sides.",
+    help="Pixels along both sides [224].",
 )
 def resize(folder: Path, out: Path, size: int) -> None:
     """Resize all PNG and JPEG pictures of FOLDER, keeping their names.

@@ -6,17 +6,22 @@ from pathlib import Path
 
 import click
 
+from vcam_training._cli.configs_listed import ListsConfigs
 from vcam_training._cli.quietly import quietly
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells use it."""
+TINY = "Seconds instead of minutes; learns nothing. The default folder's name ends in -tiny."
+"""What --tiny does."""
 
 
-@click.command()
+@click.command(cls=ListsConfigs)
 @click.argument("config")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder [build/runs/CONFIG].")
 @click.option(
-    "--data", type=click.Path(path_type=Path), help="Folder of the data sets [build/data]."
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder of the data sets, or a file that holds one [build/data].",
 )
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one value; repeatable."
@@ -30,7 +35,7 @@ INTERRUPTED = 130
     "--strategy",
     type=click.Choice(["default", "mirrored"]),
     default="default",
-    help="mirrored: train on all GPUs at once.",
+    help="mirrored: train on all GPUs at once [default].",
 )
 @click.option(
     "--mlflow",
@@ -38,7 +43,7 @@ INTERRUPTED = 130
     metavar="FOLDER",
     help="Also write to an MLflow store in FOLDER; needs the package mlflow.",
 )
-@click.option("--tiny", is_flag=True, help="Seconds instead of minutes; learns nothing.")
+@click.option("--tiny", is_flag=True, help=TINY)
 def run(
     config: str,
     out: Path | None,
@@ -49,9 +54,10 @@ def run(
     mlflow: Path | None,
     tiny: bool,
 ) -> None:
-    """Train CONFIG: one that comes with vcam, such as solids or ct_pneumonia, or a Python file.
+    """Train CONFIG, or go on where it was interrupted.
 
-    An interrupted run resumes; a finished one is left as it is.
+    CONFIG is one that comes with vcam, such as solids or ct_pneumonia, or a Python file. An
+    interrupted run resumes; a finished one is left as it is.
     """
     quietly()
     from vcam_training import train

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from vcam_training._cli.configs_listed import ListsConfigs
 from vcam_training._cli.quietly import quietly
-from vcam_training._cli.run import INTERRUPTED
+from vcam_training._cli.run import INTERRUPTED, TINY
 
 
-@click.command()
+@click.command(cls=ListsConfigs)
 @click.argument("config")
 @click.option(
     "--over",
@@ -30,15 +31,17 @@ from vcam_training._cli.run import INTERRUPTED
     "metrics",
     multiple=True,
     metavar="NAME",
-    help="Held-out figure to print and draw; repeatable [the task's first].",
+    help="Held-out figure to print and draw, such as accuracy; repeatable [the task's first].",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the runs [build/sweeps/CONFIG]."
 )
 @click.option(
-    "--data", type=click.Path(path_type=Path), help="Folder of the data sets [build/data]."
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder of the data sets, or a file that holds one [build/data].",
 )
-@click.option("--tiny", is_flag=True, help="Seconds instead of minutes; learns nothing.")
+@click.option("--tiny", is_flag=True, help=TINY)
 def sweep(
     config: str,
     axes: Sequence[str],
@@ -49,7 +52,7 @@ def sweep(
     data: Path | None,
     tiny: bool,
 ) -> None:
-    """Train CONFIG with several values of some settings and several seeds.
+    """Train CONFIG with several values and seeds, and compare.
 
     Every combination is a run of its own below the folder; finished ones are kept, so that the
     same command goes on where it was interrupted. Writes sweep.csv, sweep.json and sweep.png.
