@@ -26,7 +26,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def of_command(text: str) -> Config:
     """The config that a command trains."""
     name, *settings = text.removeprefix("vcam-train run ").split(" --set ")
-    return override(load(name), settings)
+    tiny = name.endswith(" --tiny")
+    return override(load(name.removesuffix(" --tiny"), tiny=tiny), settings)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,14 @@ def of_command(text: str) -> Config:
 def test_the_command_trains_the_same_config(settings: list[str]) -> None:
     config = override(load("solids"), settings)
     assert of_command(command(config)) == config
+
+
+def test_a_tiny_config_is_named_as_such() -> None:
+    tiny = load("solids", tiny=True)
+    assert command(tiny) == "vcam-train run solids --tiny"
+    changed = replace(tiny, seed=1)
+    assert command(changed) == "vcam-train run solids --tiny --set seed=1"
+    assert of_command(command(changed)) == changed
 
 
 def test_a_config_that_comes_without_a_name_is_named_as_a_file() -> None:
@@ -60,7 +69,7 @@ def test_a_row_says_what_the_run_measured(run: Path, tmp_path: Path) -> None:
     given = f" --data {run.parent.name}"
     assert f"`{command(load('solids', tiny=True))}{given}`" in row
     seconds = round(sum(one.seconds for one in read_history(run / "history.csv")))
-    assert f"{seconds // 60} min {seconds % 60} s, 2 epochs" in row
+    assert f"{seconds // 60} min {seconds % 60} s, 2 epochs |" in row
     picture = re.search(r'<img src="([^"]+)"', row)
     assert (page.parent / picture[1]).read_bytes().startswith(PNG)
 

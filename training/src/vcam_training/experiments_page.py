@@ -79,17 +79,25 @@ def read_experiment(run: Path | str) -> Experiment:
 
 
 def command(config: Config) -> str:
-    """The command that trains a config: its name, and what differs from the named one."""
+    """The command that trains a config: its name, and what differs from the named one.
+
+    Or from the tiny one of that name, where less differs from it.
+    """
     if config.name not in configs.names():
         return f"vcam-train run {config.name}.py"
-    base = configs.load(config.name)
+    full = _changes(configs.load(config.name), config)
+    tiny = ["--tiny", *_changes(configs.load(config.name, tiny=True), config)]
+    return " ".join(["vcam-train run", config.name, *min(full, tiny, key=len)])
+
+
+def _changes(base: Config, config: Config) -> list[str]:
+    """The options that make one config of another."""
     parts = {part: type(getattr(config, part)) for part in configs.KINDS}
     other = {part: kind for part, kind in parts.items() if type(getattr(base, part)) is not kind}
     base = replace(base, **{part: kind() for part, kind in other.items()})
     known, wanted = (_flat(one.to_json_dict()) for one in (base, config))
     chosen = [f"--set {part}={wanted[f'{part}.kind']}" for part in other]
-    changed = [f"--set {k}={_text(wanted[k])}" for k in wanted if known[k] != wanted[k]]
-    return " ".join(["vcam-train run", config.name, *chosen, *changed])
+    return chosen + [f"--set {k}={_text(wanted[k])}" for k in wanted if known[k] != wanted[k]]
 
 
 def _given(facts: dict[str, Any]) -> str:
@@ -152,7 +160,7 @@ def page_text(experiments: Sequence[Experiment], pictures: Sequence[Path | None]
 def _row(one: Experiment, picture: Path | None) -> str:
     seen = f'<img src="{picture.as_posix()}" width="280" alt="{one.name}">' if picture else ""
     minutes, seconds = divmod(round(one.seconds), 60)
-    time = f"{minutes} min {seconds} s, {one.epochs} epochs"
+    time = f"{minutes} min {seconds} s, {one.epochs} epoch{'s' * (one.epochs > 1)}"
     figures = "<br>".join(_figure(metric) for metric in one.figures)
     cells = [f"**{one.name}**: {one.description}", f"`{one.command}`", time, figures, seen]
     return f"| {' | '.join(cells)} |"
