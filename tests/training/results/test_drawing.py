@@ -12,11 +12,13 @@ from vcam_client.spec import Fit, Grid, Intensity
 from vcam_training.cams.receptive_field import cam_layer
 from vcam_training.data.contract import DataContract
 from vcam_training.data.dataset import Split
-from vcam_training.drawing import plane_image
+from vcam_training.drawing import canvas, plane_image
 from vcam_training.evaluation.calibration import Fitted
 from vcam_training.evaluation.evaluate import Fixed
 from vcam_training.evaluation.evidence_levels import EvidenceLevels
+from vcam_training.learning.history import Row
 from vcam_training.replacing import replace_folder
+from vcam_training.results import curves
 from vcam_training.results.answers import Answers
 from vcam_training.results.confusion import confusions, draw_confusions
 from vcam_training.results.gallery import panels
@@ -174,3 +176,16 @@ def test_a_volume_is_shown_where_its_object_is() -> None:
     assert not shown[1].heat.any()
     assert shown[1].caption.endswith("The map holds no evidence.")
     assert np.array_equal(shown[1].scan, volumes[1, 3])  # the middle
+
+
+def test_one_epoch_is_one_tick(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+
+    def kept(*size: float, dpi: int):
+        drawn.append(canvas(*size, dpi=dpi))
+        return drawn[-1]
+
+    monkeypatch.setattr(curves, "canvas", kept)
+    row = Row(epoch=1, values={"loss": 0.5, "val_loss": 0.6}, learning_rate=1e-3, seconds=1.0)
+    curves.draw_curves(tmp_path / "curves.png", [row], "loss", "one")
+    assert [list(axes.get_xticks()) for axes in drawn[0].axes] == [[1], [1]]

@@ -97,7 +97,9 @@ def inspect(
             ),
             threshold=threshold,
         )
+        if index != volumes[0]:
+            click.echo()
         click.echo(inspection.text())
         place_of_files = folder / f"{split_name}-{index}"
         written = write_files(inspection, place_of_files)
-        click.echo(f"{'written':<11}{place_of_files}: {', '.join(sorted(written))}\n")
+        click.echo(f"{'written':<11}{place_of_files}: {', '.join(sorted(written))}")

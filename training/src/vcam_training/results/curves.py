@@ -44,7 +44,10 @@ def draw_curves(path: Path, history: Sequence[Row], monitor: str, title: str) ->
     panels[-1].plot(epochs, [row.learning_rate for row in history], marker="o", color="grey")
     panels[-1].set(xlabel="epoch", ylabel="learning rate at its end")
     for axes in panels:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if len(epochs) == 1:
+            axes.set_xticks(epochs)
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     figure.suptitle(title)
     figure.savefig(path, format="png")

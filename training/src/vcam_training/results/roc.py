@@ -15,8 +15,10 @@ from vcam_training.results.answers import Answers
 from vcam_training.task import Task
 
 _MOST_BELOW = 6
-"""Curves whose legend fits into the picture; that of more stands beside it."""
+"""Curves whose legend stands below the picture; that of more stands beside it."""
 _DPI = 110
+_LINE = 0.2
+"""Inches of a line of the legend below."""
 
 
 def roc_curve(
@@ -48,7 +50,8 @@ def draw_roc(path: Path, answers: Answers, metrics: Sequence[Metric], title: str
     areas = {metric.name: metric for metric in metrics}
     curves = [one for one in _curves(answers) if one[0] in areas]
     beside = len(curves) > _MOST_BELOW
-    figure = canvas(8.6 if beside else 5.4, 5.2, dpi=_DPI)
+    lines = 0 if beside else len(curves) + 5  # heading, decision threshold, margins
+    figure = canvas(8.6 if beside else 5.4, 5.2 + _LINE * lines, dpi=_DPI)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
     colours = colormaps["tab10" if len(curves) <= 10 else "tab20"].colors
@@ -75,7 +78,7 @@ def draw_roc(path: Path, answers: Answers, metrics: Sequence[Metric], title: str
     if beside:
         axes.legend(frameon=False, fontsize=8, title=heading, bbox_to_anchor=(1.02, 1))
     else:
-        axes.legend(frameon=False, fontsize=8, title=heading, loc="lower right")
+        figure.legend(frameon=False, fontsize=8, title=heading, loc="outside lower center")
     plain(axes)
     figure.savefig(path, format="png")
 
