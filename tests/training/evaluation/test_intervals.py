@@ -9,6 +9,7 @@ from vcam_training.evaluation.intervals import (
     auc,
     auc_interval,
     auc_metric,
+    mean_auc_interval,
     mean_interval,
     mean_metric,
     share_metric,
@@ -75,7 +76,18 @@ def test_the_interval_of_an_area() -> None:
     half = 1.959964 * variance**0.5
     expected = (area - half, area + half)
     assert_allclose(auc_interval(positives, negatives), expected, atol=0.2 * half)
-    assert auc_interval([2, 3], [0, 1]) == (1, 1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 50])
+def test_a_perfect_area_is_not_certain(count: int) -> None:
+    high, low = 1 + np.arange(count + 7), -np.arange(count)
+    assert auc_interval(high, low) == wilson_interval(count, count)
+    assert auc_interval(low, high) == wilson_interval(0, count)
+    scores = np.concatenate([high, low])[:, None]
+    labels = scores > 0
+    assert mean_auc_interval(np.hstack([scores, -scores]), np.hstack([labels, ~labels])) == (
+        wilson_interval(count, count)
+    )
 
 
 def test_metrics_carry_their_intervals() -> None:
@@ -87,4 +99,5 @@ def test_metrics_carry_their_intervals() -> None:
     assert (mean.value, mean.count, mean.split, mean.chance) == (0.3, 2, "validation", None)
     assert (mean.lower, mean.upper) == mean_interval([0.1, 0.5])
     area = auc_metric("z", [2.0, 3.0], [0.0])
-    assert (area.value, area.lower, area.upper, area.count, area.chance) == (1, 1, 1, 3, 0.5)
+    assert (area.value, area.count, area.chance) == (1, 3, 0.5)
+    assert (area.lower, area.upper) == wilson_interval(1, 1)

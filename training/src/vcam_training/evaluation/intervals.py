@@ -67,8 +67,15 @@ def auc(positives: ArrayLike, negatives: ArrayLike) -> float:
 def auc_interval(
     positives: ArrayLike, negatives: ArrayLike, *, seed: int = 0
 ) -> tuple[float, float]:
-    """Its 95 % percentile bootstrap interval; positives and negatives are resampled apart."""
+    """Its 95 % percentile bootstrap interval; positives and negatives are resampled apart.
+
+    Without one pair in the wrong order, or in the right one, every resample is like that,
+    and says nothing. Then it is Wilson's interval of as many pairs, none of them wrong,
+    as there are positives or negatives, whichever are fewer: no two share a volume.
+    """
     found, missed = np.asarray(positives, float), np.asarray(negatives, float)
+    if (area := auc(found, missed)) in (0, 1):
+        return _of_pairs(area, min(found.size, missed.size))
     rng = np.random.default_rng(seed)
     known = np.unique(np.concatenate([found, missed]))
     ranks = [np.searchsorted(known, values) for values in (found, missed)]
@@ -90,19 +97,30 @@ def mean_auc_interval(
     """95 % percentile bootstrap interval of the mean area of several columns.
 
     Whole rows are resampled: what one volume shows hangs together. A column that has one
-    kind of label only in a resample is left out of its mean.
+    kind of label only in a resample is left out of its mean. Where all areas are 1, or
+    all 0, the interval is that of `auc_interval` for the column with the fewest pairs.
 
     Args:
         scores: [n, K], finite.
         labels: bool [n, K], both kinds in each column.
         seed: of the resampling.
     """
-    columns = [_Sorted.of(*pair) for pair in zip(scores.T, labels.T, strict=True)]
+    pairs = list(zip(scores.T, labels.T, strict=True))
+    known = {auc(column[there], column[~there]) for column, there in pairs}
+    if known in ({0.0}, {1.0}):
+        fewest = min(min(there.sum(), (~there).sum()) for _, there in pairs)
+        return _of_pairs(known.pop(), int(fewest))
+    columns = [_Sorted.of(*pair) for pair in pairs]
     areas = []
     for counts in _resampled_counts(len(scores), seed):
         each = [area for column in columns if (area := column.area(counts)) is not None]
         areas.append(np.mean(each) if each else _CHANCE)
     return percentile_interval(np.array(areas))
+
+
+def _of_pairs(area: float, pairs: int) -> tuple[float, float]:
+    """The interval of an area of 0 or 1."""
+    return wilson_interval(round(area * pairs), pairs)
 
 
 def r2_interval(errors: ArrayLike, truths: ArrayLike, *, seed: int = 0) -> tuple[float, float]:

@@ -93,7 +93,7 @@ def write_results(
     right = panels(model, layer, fixed, tested, examples(tested))
     shown = panels(model, layer, fixed, tested, found)
     for name, of, what in (
-        (EXAMPLES, right, "answers of middling certainty"),
+        (EXAMPLES, right, _of_examples(tested.task)),
         (ERRORS_SHEET, shown, heading),
     ):
         if of:
@@ -149,6 +149,12 @@ def _draw(
     for name in {CONFUSION, ROC, RELIABILITY, SCATTER} - set(drawn):
         (folder / name).unlink(missing_ok=True)
     return drawn
+
+
+def _of_examples(task: Task) -> str:
+    if task is Task.REGRESSION:
+        return "from the lowest value to the highest"
+    return "right answers of middling certainty"
 
 
 def _heading(tested: Answers, found: Sequence[Mistake]) -> str:
