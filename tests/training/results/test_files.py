@@ -78,6 +78,15 @@ def test_every_answer_is_in_the_table(run_of: Callable[[str], Path], task: str) 
 
 
 @pytest.mark.parametrize("task", TASKS)
+def test_examples_are_volumes_of_the_split(run_of: Callable[[str], Path], task: str) -> None:
+    volumes = shapes(task, COUNT, 2, shapes_config(task).data.noise).volumes
+    found = list((run_of(task) / "examples").glob("*.npy"))
+    assert found
+    for path in found:
+        np.testing.assert_array_equal(np.load(path), volumes[int(path.name[:5])])
+
+
+@pytest.mark.parametrize("task", TASKS)
 def test_figures_are_those_of_the_table(run_of: Callable[[str], Path], task: str) -> None:
     run = run_of(task)
     scores, known = columns(answers(run), "score", task), truth(task)

@@ -13,7 +13,7 @@
     predictions.csv every answer to the validation and test splits
     confusion.png, roc.png, reliability.png, scatter.png
                     pictures of the answers to the test split, as far as the task has them
-    errors.csv, errors.png, errors/, examples.png
+    errors.csv, errors.png, errors/, examples.png, examples/
                     mistakes, the worst first: listed, with maps, a file for each volume
     report.html     all of it on one page (docs/evaluation.md)
     metrics.json    held-out figures, calibration, levels of maps (docs/calibration.md);

@@ -18,6 +18,7 @@ from dataclasses import replace
 from vcam_training.config import Config
 from vcam_training.configs import ct_phantom
 from vcam_training.data.sources import CtPhantomSource
+from vcam_training.learning.optimizer import Optimizer
 from vcam_training.models import KerasCt
 
 
@@ -27,9 +28,10 @@ def config() -> Config:
         ct_phantom.config(),
         name="ct_phantom_keras",
         model=KerasCt(),
-        epochs=18,
+        optimizer=Optimizer(clip_norm=1.0),
+        epochs=20,
         batch_size=4,
-        learning_rate=5e-4,
+        learning_rate=1e-3,
     )
 
 

@@ -1,12 +1,13 @@
 """Ordinary right answers, to see what the maps of a model are like."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vcam_training.results.answers import Answers
-from vcam_training.results.mistakes import Mistake
+from vcam_training.results.mistakes import Mistake, file_name
 from vcam_training.task import Task
 
 MOST_EXAMPLES = 8
@@ -30,6 +31,19 @@ def examples(answers: Answers) -> list[Mistake]:
         for n in _middle(right[k], answers.scores[right[k], k], each)
     ]
     return found[:MOST_EXAMPLES]
+
+
+def write_example_files(folder: Path, answers: Answers, found: Iterable[Mistake]) -> None:
+    """Writes their volumes as `.npy`, as the client reads them: to ask a server about.
+
+    Args:
+        folder: exists and is empty.
+        answers: of the split.
+        found: its examples.
+    """
+    for one in found:
+        name = file_name(f"{one.number:05d}-{one.about or one.truth}")
+        np.save(folder / f"{name}.npy", np.asarray(answers.split.volumes[one.number]))
 
 
 def _is_right(answers: Answers, k: int) -> NDArray[np.bool_]:

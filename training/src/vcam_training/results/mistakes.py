@@ -118,9 +118,14 @@ def write_error_files(folder: Path, answers: Answers, found: Iterable[Mistake]) 
     wrong = dict.fromkeys(one.number for one in found if one.is_wrong)
     for number in list(wrong)[:MOST_FILES]:
         facts = error_facts(answers, number)
-        name = _NOT_IN_NAMES.sub("_", facts["name"].lstrip("#"))[-_NAME_LETTERS:]
+        name = file_name(facts["name"].lstrip("#"))
         text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
         (folder / f"{number:05d}-{name}.json").write_text(text, encoding="utf-8")
+
+
+def file_name(text: str) -> str:
+    """A text as part of a file's name; its end, if it is long."""
+    return _NOT_IN_NAMES.sub("_", text)[-_NAME_LETTERS:]
 
 
 def error_facts(answers: Answers, number: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from vcam_training.replacing import replace_file, replace_folder
 from vcam_training.results.answers import Answers
 from vcam_training.results.confusion import confusions, draw_confusions
 from vcam_training.results.curves import draw_reliability
-from vcam_training.results.examples import examples
+from vcam_training.results.examples import examples, write_example_files
 from vcam_training.results.gallery import Panel, draw_sheet, panels
 from vcam_training.results.mistakes import Mistake, mistakes, write_error_files, write_errors
 from vcam_training.results.predictions import write_predictions
@@ -30,12 +30,13 @@ CONFUSION, ROC, RELIABILITY, SCATTER = (
     "reliability.png",
     "scatter.png",
 )
-PREDICTIONS, ERRORS_SHEET, ERRORS, ERROR_FILES, EXAMPLES = (
+PREDICTIONS, ERRORS_SHEET, ERRORS, ERROR_FILES, EXAMPLES, EXAMPLE_FILES = (
     "predictions.csv",
     "errors.png",
     "errors.csv",
     "errors",
     "examples.png",
+    "examples",
 )
 
 
@@ -90,7 +91,12 @@ def write_results(
         replace_folder(folder / ERROR_FILES, lambda part: write_error_files(part, tested, found))
     pictures = _draw(folder, tested, metrics, calibration, title)
     heading = _heading(tested, found)
-    right = panels(model, layer, fixed, tested, examples(tested))
+    ordinary = examples(tested)
+    if not tested.contract.grid.axes:
+        replace_folder(
+            folder / EXAMPLE_FILES, lambda part: write_example_files(part, tested, ordinary)
+        )
+    right = panels(model, layer, fixed, tested, ordinary)
     shown = panels(model, layer, fixed, tested, found)
     for name, of, what in (
         (EXAMPLES, right, _of_examples(tested.task)),
