@@ -95,7 +95,7 @@ def _changes(base: Config, config: Config) -> list[str]:
     parts = {part: type(getattr(config, part)) for part in configs.KINDS}
     other = {part: kind for part, kind in parts.items() if type(getattr(base, part)) is not kind}
     base = replace(base, **{part: kind() for part, kind in other.items()})
-    known, wanted = (_flat(one.to_json_dict()) for one in (base, config))
+    known, wanted = base.settings(), config.settings()
     chosen = [f"--set {part}={wanted[f'{part}.kind']}" for part in other]
     return chosen + [f"--set {k}={_text(wanted[k])}" for k in wanted if known[k] != wanted[k]]
 
@@ -185,11 +185,3 @@ def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ",".join(_text(one) for one in value)
     return str(value)
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        inner = _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else None
-        found |= inner if inner is not None else {prefix + name: value}
-    return found

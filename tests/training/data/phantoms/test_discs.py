@@ -244,7 +244,7 @@ def test_the_looks_values_are_settings() -> None:
     )
     assert config.data.look == Look(size=128, radius=20.0, noise=(0.1, 0.9), fill=1.0)
     assert Config.from_json_dict(json.loads(json.dumps(config.to_json_dict()))) == config
-    with pytest.raises(ConfigError, match=r"data\.fill to be a value of type float"):
+    with pytest.raises(ConfigError, match=r"data\.fill to be a number"):
         override(config, ["data.fill=half"])
 
 
