@@ -7,6 +7,9 @@ Launch:    vcam-train run chest_xray            (made-up radiographs of 128² pi
                --set augmentation.mirror=1 --set epochs=100
 Expected:  see docs/experiments/chest-xray.md
 Tiny mode: vcam-train run chest_xray --tiny     (seconds; learns nothing)
+
+Maps are read where cells are 16 pixels wide: at 128² pixels the last ones, of 32, are wider
+than most of what is looked for.
 """
 
 from dataclasses import replace
@@ -25,7 +28,7 @@ def config() -> Config:
         description="Fourteen findings in frontal chest radiographs.",
         intended_use="Research and teaching; trained on made-up radiographs unless told otherwise.",
         data=ChestXraySource(size=128),
-        model=KerasApplication(name="DenseNet121"),
+        model=KerasApplication(name="DenseNet121", target_layer="conv4_block24_concat"),
         scaling="imagenet",
         loss=Loss(weights="batch_ratio"),
         schedule=Schedule(kind="plateau", factor=0.1, patience=1),
