@@ -46,14 +46,14 @@ def test_the_sphere_is_found(executed: nbformat.NotebookNode) -> None:
     assert "Finished in" in printed(executed)
 
 
-def test_it_shows_two_pictures(executed: nbformat.NotebookNode) -> None:
+def test_it_shows_its_pictures(executed: nbformat.NotebookNode) -> None:
     pictures = [
         output
         for cell in executed.cells
         for output in cell.get("outputs", [])
         if "image/png" in output.get("data", {})
     ]
-    assert len(pictures) == 2
+    assert len(pictures) == 3
 
 
 def test_the_committed_outputs_are_of_a_whole_run_and_name_no_machine() -> None:
