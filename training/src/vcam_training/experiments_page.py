@@ -158,7 +158,7 @@ def page_text(experiments: Sequence[Experiment], pictures: Sequence[Path | None]
 
 
 def _row(one: Experiment, picture: Path | None) -> str:
-    seen = f'<img src="{picture.as_posix()}" width="280" alt="{one.name}">' if picture else ""
+    seen = f'<img src="{picture.as_posix()}" width="360" alt="{one.name}">' if picture else ""
     minutes, seconds = divmod(round(one.seconds), 60)
     time = f"{minutes} min {seconds} s, {one.epochs} epoch{'s' * (one.epochs > 1)}"
     figures = "<br>".join(_figure(metric) for metric in one.figures)

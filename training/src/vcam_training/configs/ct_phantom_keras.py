@@ -29,9 +29,9 @@ def config() -> Config:
         name="ct_phantom_keras",
         model=KerasCt(),
         optimizer=Optimizer(clip_norm=1.0),
-        epochs=20,
+        epochs=18,
         batch_size=4,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
     )
 
 
