@@ -1,7 +1,8 @@
 """Normal adrenal gland or one with a mass, by its shape: a 3-D network, from scratch.
 
 Launch:    vcam-train run adrenalmnist3d --data adrenalmnist3d_64.npz
-Expected:  validation AUC 0.87 (0.77 to 0.95), accuracy 90 %, 6 minutes; docs/experiments/medmnist.md.
+Expected:  validation AUC 0.87 (0.77 to 0.95), accuracy 90 %, in 6 minutes; see
+           docs/experiments/medmnist.md.
 Tiny mode: vcam-train run adrenalmnist3d --tiny   (made-up cubes of 16³, seconds; learns nothing)
 
 Glands with a mass are thicker: the mean distance of their voxels to the surface alone has an
