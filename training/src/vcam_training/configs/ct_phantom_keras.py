@@ -1,16 +1,20 @@
 """The network of the Keras example on the demo's chests.
 
 Launch:    vcam-train run ct_phantom_keras
-Expected:  not measured to the end yet; at least 95 % of 240 held-out phantoms are aimed at. The
-           first three epochs bring hardly more than chance (validation AUC 0.59, 0.65, 0.66),
-           as with the demo's own network, which takes off in the fifth.
+Expected:  98.3 % of 240 held-out phantoms (95 % interval 95.8 to 99.4), area under the ROC curve
+           0.997; the strongest cell within one of the lesion in 81 % of 120, by chance in
+           3 %; mean Dice of the heatmap 0.15. 50 minutes on two busy cores.
 Tiny mode: vcam-train run ct_phantom_keras --tiny   (coarse phantoms, a narrow network of the
            same kind, seconds; learns nothing)
 
-1,352,897 parameters, those of `ct_pneumonia`, read through the same code. About 0.1 s of
-training for each volume on two idle cores: two minutes an epoch. The phantoms, their
+1,352,897 parameters, those of `ct_pneumonia`, read through the same code. The phantoms, their
 division and their difficulty are the demo's; mirrored and shifted as there. The map is
 read on "conv3", whose cells are 4 voxels wide.
+
+About two minutes an epoch on two idle cores. The first six epochs bring little (validation
+area 0.49, 0.65, 0.64, 0.69, 0.75, 0.76), the tenth has 0.99. A rate of 5e-4 or 1e-3 is slower
+than that; with 2e-3 and gradients of any length a narrower network of the kind forgot in
+one epoch what it had learned, so they are clipped.
 """
 
 from dataclasses import replace
