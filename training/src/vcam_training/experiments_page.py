@@ -1,6 +1,7 @@
 """A page with one row for each finished run, made from the runs' folders alone."""
 
 import shutil
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,7 +35,7 @@ class Experiment:
         name: of its config.
         description: of its config.
         command: that repeats it.
-        seconds: of its epochs.
+        seconds: of its epochs, each as long as their median.
         epochs: that were trained.
         machine: what it ran on.
         figures: the headline figures.
@@ -70,7 +71,7 @@ def read_experiment(run: Path | str) -> Experiment:
         name=config.name,
         description=config.description,
         command=command(config) + _given(read_finished(run, "data.json")),
-        seconds=sum(row.seconds for row in history),
+        seconds=len(history) * statistics.median(row.seconds for row in history),
         epochs=len(history),
         machine=versions.get("machine", ""),
         figures=tuple(shown),
@@ -145,7 +146,8 @@ def page_text(experiments: Sequence[Experiment], pictures: Sequence[Path | None]
     head = (
         "# Experiments, as they were measured\n\n"
         "Made by `vcam-train page` from the folders of these runs; nothing is typed by hand. "
-        "Figures are of held-out data with 95 % intervals; the time is that of the epochs"
+        "Figures are of held-out data with 95 % intervals; the time is the number of "
+        "epochs times their median, an upper bound where other work shared the machine"
         + (f", on {'; '.join(machines)}" if machines else "")
         + ".\n"
     )
