@@ -168,4 +168,4 @@ def test_another_fold_needs_another_folder(
     monkeypatch.chdir(said[0])
     arguments = ["run", "ct_pneumonia", "--tiny", "--fold", "2/2", "--out", str(RUN)]
     assert vcam_train(*arguments) == 1
-    assert "found a run of another one" in capfd.readouterr().err
+    assert "found a run with fold=1/2" in capfd.readouterr().err

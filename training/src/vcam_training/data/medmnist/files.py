@@ -124,7 +124,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         ConfigError: the file can't be read.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             found = file["class_names"] if "class_names" in file.files else np.array([], str)
     except _NO_ARRAYS as error:
         raise ConfigError(
@@ -157,7 +157,7 @@ def _arrays(path: Path) -> dict[str, NDArray]:
     """The arrays of the file that mean something here, and the names of the others."""
     wanted = {prefix + kind for prefix in PREFIXES.values() for kind in ("images", "labels")}
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise ValueError("a single array")
             none = np.array([])
