@@ -9,7 +9,6 @@ one value: `epochs=4`, `data.seed=1`, `model=keras_ct`, `model.filters=8,16`,
 import contextlib
 import importlib
 import importlib.util
-import pkgutil
 import traceback
 import types
 import typing
@@ -21,6 +20,7 @@ from typing import Any
 from vcam_client.errors import ConfigError, VcamError
 from vcam_client.spec import ExplainDefault
 from vcam_training import configs
+from vcam_training.configs import names
 from vcam_training.data.contract import DataContract
 from vcam_training.data.dataset import Source
 from vcam_training.data.folding import parse_fold
@@ -189,11 +189,6 @@ class Config:
                 f"Expected a config of this version of vcam, received one with a wrong or missing "
                 f"part ({error}). Train again with this version."
             ) from error
-
-
-def names() -> tuple[str, ...]:
-    """The configs that come with vcam."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(configs.__path__)))
 
 
 def load(name: str, *, tiny: bool = False) -> Config:

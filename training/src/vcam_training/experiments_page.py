@@ -146,7 +146,7 @@ def page_text(experiments: Sequence[Experiment], pictures: Sequence[Path | None]
     head = (
         "# Experiments, as they were measured\n\n"
         "Made by `vcam-train page` from the folders of these runs; nothing is typed by hand. "
-        "Figures are of held-out data with 95 % intervals; the time is the number of "
+        "Figures are of the split that they name, with 95 % intervals; the time is the number of "
         "epochs times their median, an upper bound where other work shared the machine"
         + (f", on {'; '.join(machines)}" if machines else "")
         + ".\n"

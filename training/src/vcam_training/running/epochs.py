@@ -89,9 +89,8 @@ def _seed_layers(model: keras.Model, seed: int, epoch: int) -> None:
 
     Keras keeps the state of their generators in no file.
     """
-    layers = [step.operation for step in flatten(model).steps]
-    generators = [one.seed_generator for one in layers if hasattr(one, "seed_generator")]
-    for number, generator in enumerate(generators):
+    known = [getattr(step.operation, "seed_generator", None) for step in flatten(model).steps]
+    for number, generator in enumerate(one for one in known if one is not None):
         (drawn,) = np.random.SeedSequence((seed, epoch, number)).generate_state(1)
         generator.state.assign([int(drawn) & _LARGEST_SEED, 0])
 
