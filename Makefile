@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+FLOORS ?= build/floors
 PORT ?= 8500
 REST_PORT ?= 8501
 MODELS ?= build/demo/models
@@ -13,7 +14,7 @@ SEED ?= 0
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system soak check bench serve protos lock format clean
+.PHONY: help demo test test-floors test-system soak check bench serve protos lock format clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -30,6 +31,17 @@ demo: $(STAMP)  ## Train, export, serve and explain phantoms on the embedded ser
 
 test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS) --ignore=tests/system tests
+
+# The floors of client/pyproject.toml, and the client's tests without what needs TensorFlow.
+$(FLOORS)/.installed: $(STAMP) client/pyproject.toml tests/floors.in
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(FLOORS)
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct --no-header client/pyproject.toml \
+	  -o $(FLOORS)/floors.txt
+	$(BIN)/uv pip install --quiet --python $(FLOORS) -c $(FLOORS)/floors.txt -r tests/floors.in -e client
+	@touch $@
+
+test-floors: $(FLOORS)/.installed  ## Run the client's tests on the oldest libraries it allows
+	$(FLOORS)/bin/python -m pytest -n 2 --dist loadfile $(TEST_ARGS) tests/client
 
 test-system: $(STAMP)  ## Compare with dcm2niix, where it is installed
 	$(BIN)/python -m pytest $(TEST_ARGS) tests/system
@@ -53,8 +65,8 @@ serve: $(STAMP)  ## Serve MODELS with the embedded server
 protos: $(STAMP)  ## Generate the Python code of protos/ again
 	$(BIN)/python protos/generate.py
 
-lock:  ## Resolve requirements.lock again (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+lock: $(STAMP)  ## Resolve requirements.lock again
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  requirements.in \
 	  --no-emit-package vcam-client --no-emit-package vcam-serving --no-emit-package vcam-training \
 	  -o requirements.lock

@@ -81,10 +81,12 @@ def from_tensor(proto: pb.TensorProto, name: str) -> NDArray[Any]:
 def _numbers(proto: pb.TensorProto, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     dtype = np.dtype(_DTYPE_OF[proto.dtype])
     if not proto.tensor_content:
-        try:
-            return np.array(getattr(proto, _FIELD_OF[proto.dtype]), dtype)
-        except OverflowError as error:
-            raise _wrong_count(name, shape, f"values beyond {dtype}") from error
+        field = _FIELD_OF[proto.dtype]
+        stated = np.array(getattr(proto, field), np.int32 if field == "int_val" else dtype)
+        values = stated.astype(dtype, copy=False)
+        if stated.dtype != dtype and not np.array_equal(values, stated):
+            raise _wrong_count(name, shape, f"values beyond {dtype}")
+        return values
     if len(proto.tensor_content) % dtype.itemsize:
         raise _wrong_count(name, shape, "a broken number of bytes")
     values = np.frombuffer(proto.tensor_content, dtype.newbyteorder("<")).astype(dtype)

@@ -9,8 +9,12 @@ import click
 if TYPE_CHECKING:
     from vcam_client.results import Choices
 
+    _ParamType = click.ParamType[float | str]
+else:
+    _ParamType = click.ParamType  # takes no parameter before click 8.4
 
-class _Threshold(click.ParamType[float | str]):
+
+class _Threshold(_ParamType):
     """A share of the strongest, or "model"."""
 
     name = "share"
