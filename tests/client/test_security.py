@@ -38,7 +38,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Signed]:
         "other": other,
         "server": signed(folder, "server", ours, here),
         "elsewhere": signed(folder, "elsewhere", ours, "DNS:elsewhere.example"),
-        "expired": signed(folder, "expired", ours, here, days=-1),
+        "expired": signed(folder, "expired", ours, here, expired=True),
         "client": signed(folder, "client", ours, "DNS:client"),
         "stranger": signed(folder, "stranger", other, "DNS:stranger"),
     }

@@ -267,7 +267,7 @@ def test_damaged_compressed_slices_are_found_and_nothing_is_logged(
     path.write_bytes(content)
     with (
         caplog.at_level(logging.DEBUG),
-        pytest.raises(CorruptFileError, match=r"can't be decoded .* Export it again"),
+        pytest.raises(CorruptFileError, match=r"can't be decoded: .* Export it again"),
     ):
         read_volume(path, spacing=1)
     assert not caplog.records

@@ -5,6 +5,7 @@ a stack is never held twice. Slices run along Z, or along the pages where the fi
 no axes; whatever else there is (time, channels) makes further volumes.
 """
 
+import inspect
 import logging
 import struct
 import warnings
@@ -133,19 +134,32 @@ def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            flags: dict[str, Any] = {f"is_{kind}": False for kind in _OTHER_FORMATS}
-            with tifffile.TiffFile(path, _multifile=False, **flags) as file:
+            with tifffile.TiffFile(path, _multifile=False, **_other_formats()) as file:
                 _check_series(file, pages, path)
                 yield file
     except (InputError, OSError):
         raise
     except _DAMAGE as error:
         raise CorruptFileError(
-            f"{path.name} can't be decoded ({type(error).__name__}): it is damaged, or compressed "
-            "in a way that vcam does not know. Export it again, uncompressed for example."
+            f"{path.name} can't be decoded: it is damaged, or compressed in a way that vcam does "
+            "not know. Export it again, uncompressed for example."
         ) from error
     finally:
         logger.removeFilter(silent)
+
+
+def _other_formats() -> dict[str, Any]:
+    """What keeps tifffile from taking a file for another format.
+
+    tifffile 2026.11 finds some of these by properties that can't be set. Those formats keep
+    to one file; `_check_series` refuses them for holding several images.
+    """
+    names = [f"is_{kind}" for kind in _OTHER_FORMATS]
+    return {
+        name: False
+        for name in names
+        if not isinstance(inspect.getattr_static(tifffile.TiffFile, name, None), property)
+    }
 
 
 def _check_series(file: tifffile.TiffFile, pages: int, path: Path) -> None:
