@@ -54,6 +54,8 @@ check: $(STAMP)  ## Lint, types, import rules, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/vulture
+	for place in client serving training; do (cd $$place && ../$(BIN)/deptry --no-ansi src) || exit 1; done
 	$(BIN)/python protos/generate.py --check
 
 bench: $(STAMP)  ## Measure, side by side with peers; writes build/bench.json

@@ -53,8 +53,7 @@ def signed(
     made = Signed(folder / f"{name}.pem", folder / f"{name}.key")
     request, extensions = folder / f"{name}.csr", folder / f"{name}.ext"
     extensions.write_text(
-        f"subjectAltName={made_out_to}\n"
-        "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+        f"subjectAltName={made_out_to}\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
     )
     out = ("-keyout", str(made.key), "-out", str(request), "-subj", f"/CN={name}")
     _openssl("req", *_KEY, *out)

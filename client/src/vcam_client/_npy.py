@@ -14,8 +14,6 @@ from vcam_client._options import ReadOptions, chosen_volume
 from vcam_client.errors import CorruptFileError, InputError, UnsupportedFormatError
 from vcam_client.volume import Volume
 
-MAGIC = b"\x93NUMPY"
-
 _PICTURE_DIMENSIONS = 2
 _STACK_DIMENSIONS = 3
 _MAX_VALUE_BYTES = 8

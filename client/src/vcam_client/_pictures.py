@@ -23,7 +23,6 @@ from vcam_client.errors import CorruptFileError, InputError, UnsupportedFormatEr
 from vcam_client.volume import Volume
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-JPEG_MAGIC = b"\xff\xd8\xff"
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
 _EXIF_ORIENTATION = 0x0112

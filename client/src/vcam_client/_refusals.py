@@ -20,7 +20,12 @@ _MOST_CHARACTERS = 500
 _ABOUT_TLS = ("ssl", "certificate", "handshake", "tls", "hostname verification")
 _NO_TLS = ("wrong_version_number", "wrong version number", "http_request", "record layer failure")
 _WANTS_TLS = "server_expects_tls"
-_NAME = ("hostname verification", "hostname mismatch", "ip address mismatch", "not in peer certificate")
+_NAME = (
+    "hostname verification",
+    "hostname mismatch",
+    "ip address mismatch",
+    "not in peer certificate",
+)
 _EXPIRED = ("expired", "not yet valid")
 _OF_THE_CLIENT = ("alert", "client certificate", "certificate_required", "certificate required")
 _NO_GRPC = ("http/2", "http1", "received http2 header with status", "content-type")

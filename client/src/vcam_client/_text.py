@@ -19,11 +19,6 @@ _SMALL_MM3, _LARGE_MM3 = 10.0, 1e6
 """Below the one, volumes are in mm³; from the other, whole cm³ say enough."""
 
 
-def describe_prediction(prediction: Prediction, choices: Choices = DEFAULT_CHOICES) -> str:
-    """Scan, model, scores and where the evidence lies."""
-    return describe_predictions([prediction], choices)
-
-
 def describe_predictions(
     predictions: Sequence[Prediction], choices: Choices = DEFAULT_CHOICES
 ) -> str:

@@ -10,9 +10,6 @@ from typing import IO
 
 from vcam_client.errors import CorruptFileError, UnsupportedFormatError
 
-MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""Classic TIFF and BigTIFF, little and big endian."""
-
 _BIG_VERSION = 43
 _MAX_TAGS = 4096
 _MAX_PAGES = 2**20

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
-BLUE, ORANGE, GREY, GREEN, RED = "#1f5fa8", "#d1701b", "#8a8f98", "#2c8a57", "#b03030"
+BLUE, ORANGE, GREY, RED = "#1f5fa8", "#d1701b", "#8a8f98", "#b03030"
 OUTLINE = "#37e0d0"
 """Colour of a mask's edge over a scan."""
 _HEAT = "inferno"

@@ -19,8 +19,9 @@ from vcam_training.inspecting.filters import filters_image, has_filters
 from vcam_training.learning.history import Row
 
 TENSORBOARD = "tensorboard"
-FILTERS = "filters of the first convolution"
 """Folder of the events in a run's folder; `tensorboard --logdir RUN/tensorboard` shows them."""
+FILTERS = "filters of the first convolution"
+"""Name of their picture."""
 _PARAMETER_LENGTH = 500
 """Characters of a parameter's value that MLflow keeps."""
 
@@ -53,9 +54,7 @@ class TensorBoard:
                 tf.summary.scalar(name.removeprefix("val_"), value, step=row.epoch)
         if has_filters(model):
             with self._writers["training"].as_default():
-                tf.summary.image(
-                    "filters of the first convolution", filters_image(model), row.epoch
-                )
+                tf.summary.image(FILTERS, filters_image(model), row.epoch)
         for writer in self._writers.values():
             writer.flush()
 
