@@ -100,13 +100,15 @@ def rest_stand_in(context: ssl.SSLContext | None = None, port: int = 0) -> Itera
         request_queue_size = 128
 
         def finish_request(self, request: Any, client_address: Any) -> None:
-            # the handshake belongs to the connection's own thread
-            if context is not None:
-                request.settimeout(10)
-                request = context.wrap_socket(request, server_side=True)
-            super().finish_request(request, client_address)
-            if context is not None:
-                request.close()
+            if context is None:
+                super().finish_request(request, client_address)
+                return
+            request.settimeout(10)
+            with context.wrap_socket(
+                request, server_side=True, do_handshake_on_connect=False
+            ) as encrypted:
+                encrypted.do_handshake()  # belongs to the connection's own thread
+                super().finish_request(encrypted, client_address)
 
         def handle_error(self, request: Any, client_address: Any) -> None:
             pass
