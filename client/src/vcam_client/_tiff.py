@@ -7,7 +7,6 @@ no axes; whatever else there is (time, channels) makes further volumes.
 
 import logging
 import struct
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from vcam_client._laboratory import no_spacing, picture, stack, upright
 from vcam_client._limits import check_bytes, check_voxels
 from vcam_client._options import ReadOptions, chosen_volume
+from vcam_client._quiet import quiet
 from vcam_client._tiff_pages import count_pages
 from vcam_client._tiff_spacing import stated_spacing
 from vcam_client.errors import CorruptFileError, InputError, UnsupportedFormatError
@@ -131,8 +131,7 @@ def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
 
     logger.addFilter(silent)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             flags: dict[str, Any] = {f"is_{kind}": False for kind in _OTHER_FORMATS}
             with tifffile.TiffFile(path, _multifile=False, **flags) as file:
                 _check_series(file, pages, path)
