@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam_client._missing import Nan, check_nan, unmasked, without_nan
 from vcam_client._options import ReadOptions
 from vcam_client.errors import (
     CorruptFileError,
@@ -40,6 +41,7 @@ def read_volume(
     volume_index: int | None = None,
     spacing: float | Sequence[float] | None = None,
     strict: bool = False,
+    nan: Nan | None = None,
 ) -> Volume:
     """Reads one volume: NIfTI, DICOM (file, folder, zip, DICOMDIR), TIFF, .npy, PNG or JPEG.
 
@@ -48,7 +50,7 @@ def read_volume(
 
     Args:
         path: the file or folder.
-        series, volume_index, spacing, strict: see `ReadOptions`.
+        series, volume_index, spacing, strict, nan: see `ReadOptions`.
 
     Raises:
         ScanNotFoundError: nothing is there.
@@ -58,7 +60,9 @@ def read_volume(
         InputError: an option that does not fit, or more voxels than the limit.
     """
     path = Path(path)
-    options = read_options(series=series, volume_index=volume_index, spacing=spacing, strict=strict)
+    options = read_options(
+        series=series, volume_index=volume_index, spacing=spacing, strict=strict, nan=nan
+    )
     if not path.exists():
         raise ScanNotFoundError(
             f"There is no file or folder {str(path)!r}. Check the path; "
@@ -66,7 +70,7 @@ def read_volume(
             "array (.npy) or a picture."
         )
     try:
-        return _read(path, options)
+        return without_nan(_read(path, options), options.nan)
     except OSError as error:
         if isinstance(error, ScanNotFoundError):
             raise
@@ -83,14 +87,17 @@ def as_volume(
     volume_index: int | None = None,
     spacing: float | Sequence[float] | None = None,
     strict: bool = False,
+    nan: Nan | None = None,
 ) -> Volume:
     """A volume from whatever a scan is given as.
 
     Args:
         scan: a path for `read_volume`, a volume, or an array [slices, rows, columns], or
             [rows, columns] of one image, which becomes a single slice. Maps come back in
-            the array's own order of axes.
+            the array's own order of axes. What a masked array hides is padding: kept out
+            of resampling, statistics and what the model sees.
         series, volume_index, strict: see `ReadOptions`; for paths.
+        nan: see `ReadOptions`; for all of them.
         spacing: see `ReadOptions`; for paths and arrays. An array without has an unknown one.
 
     Raises:
@@ -100,14 +107,14 @@ def as_volume(
     if isinstance(scan, Volume):
         if spacing is not None or series is not None or volume_index is not None:
             raise InputError("Expected reading options with a path only, received a volume.")
-        return scan
+        return without_nan(scan, check_nan(nan))
     if not isinstance(scan, np.ndarray | str | Path):
         raise InputError(
             f"Expected a path, a Volume or a NumPy array as a scan, received {type(scan).__name__}."
         )
     if not isinstance(scan, np.ndarray):
         return read_volume(
-            scan, series=series, volume_index=volume_index, spacing=spacing, strict=strict
+            scan, series=series, volume_index=volume_index, spacing=spacing, strict=strict, nan=nan
         )
     if scan.ndim not in (2, 3):
         raise InputError(
@@ -122,14 +129,17 @@ def as_volume(
         affine[2, 0], affine[1, 1] = slices, -rows
     else:
         affine[1, 0], affine[2, 1] = -slices, -rows
-    return Volume(
-        data=scan if scan.ndim == 3 else scan[None],
+    data, padding = unmasked(scan, "The array")
+    volume = Volume(
+        data=data if data.ndim == 3 else data[None],
         affine=affine,
         name="array",
+        padding=padding,
         spacing_known=known is not None,
         anatomical=False,
         slowest_first=True,
     )
+    return without_nan(volume, check_nan(nan))
 
 
 def read_options(
@@ -138,6 +148,7 @@ def read_options(
     volume_index: int | None = None,
     spacing: float | Sequence[float] | None = None,
     strict: bool = False,
+    nan: Nan | None = None,
 ) -> ReadOptions:
     """The options of `read_volume`, checked.
 
@@ -149,6 +160,7 @@ def read_options(
         volume_index=volume_index,
         spacing=_spacing(spacing),
         strict=strict,
+        nan=check_nan(nan),
     )
 
 
