@@ -85,8 +85,9 @@ def read_metaimage(path: Path, options: ReadOptions) -> Volume:
         raise no_spacing(path.name, "a MetaImage file without ElementSpacing")
     columns = np.array(directions or np.eye(count)).reshape(count, count)[:_SPATIAL, :_SPATIAL].T
     affine = np.eye(4)
-    affine[:3, :3] = _LPS_TO_RAS[:, None] * columns * np.array(known)
-    affine[:3, 3] = _LPS_TO_RAS * np.array(origin or (0.0,) * count)[:_SPATIAL] * scale
+    with np.errstate(all="ignore"):  # a volume refuses what is not finite
+        affine[:3, :3] = _LPS_TO_RAS[:, None] * columns * np.array(known)
+        affine[:3, 3] = _LPS_TO_RAS * np.array(origin or (0.0,) * count)[:_SPATIAL] * scale
     return Volume(
         data=data,
         affine=affine,
@@ -108,9 +109,9 @@ def _data(header: MetaImageHeader, options: ReadOptions, path: Path) -> NDArray[
     piece, channel = divmod(chosen, header.channels)
     size = math.prod(kept) * header.channels * header.dtype.itemsize
     at = header.at
-    if at < 0:
+    if header.at_end:
         at = header.data_file.stat().st_size - pieces * size
-        if at < 0:
+        if at < header.at:
             raise CorruptFileError(
                 f"{header.data_file.name} breaks off: {path.name} states {pieces * size} bytes of "
                 "voxels. Copy or download both files again."

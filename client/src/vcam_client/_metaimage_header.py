@@ -33,7 +33,8 @@ class MetaImageHeader:
         dtype: of a value as it is stored.
         coding: RAW, GZIP or ZLIB.
         data_file: where the voxels are; the file itself, or the one that it names.
-        at: byte of `data_file` at which they begin; -1 where they are the end of it.
+        at: byte of `data_file` at which they begin, or behind which, with `at_end`.
+        at_end: whether they are the last bytes of `data_file`.
         fields: names in lower case, and their values as they stand there.
     """
 
@@ -43,6 +44,7 @@ class MetaImageHeader:
     coding: str
     data_file: Path
     at: int
+    at_end: bool
     fields: dict[str, str]
 
     def numbers(self, *names: str) -> tuple[float, ...] | None:
@@ -104,9 +106,9 @@ def read_metaimage_header(path: Path) -> MetaImageHeader:
         )
     data_file, at = path, end
     if named.upper() != "LOCAL":
-        data_file, at = beside(path, named), skipped
-    elif skipped:  # from the beginning of the file, as MetaIO counts
-        if 0 < skipped < end:
+        data_file, at = beside(path, named), max(0, skipped)
+    elif skipped > 0:  # from the beginning of the file, as MetaIO counts
+        if skipped < end:
             raise _damaged(path)
         at = skipped
     packed = _true(fields, "compresseddata", default=False)
@@ -115,9 +117,10 @@ def read_metaimage_header(path: Path) -> MetaImageHeader:
         sizes=sizes,
         channels=channels,
         dtype=np.dtype((">" if big else "<") + _TYPES[kind]),
-        coding=coding_of(data_file, max(at, 0)) if packed else RAW,
+        coding=coding_of(data_file, at) if packed else RAW,
         data_file=data_file,
-        at=max(at, 0) if packed else at,
+        at=at,
+        at_end=skipped < 0 and not packed,
         fields=fields,
     )
 

@@ -98,7 +98,8 @@ def _axes(header: NrrdHeader, path: Path) -> tuple[NDArray[np.float64] | None, t
         if not kinds:
             spacings = np.asarray(header.fields.get("spacings", ()), np.float64)
             found = np.flatnonzero(np.isfinite(spacings)).tolist()
-            found = found if len(found) >= _SPATIAL - 1 else list(range(count))
+            # NaN is an axis that is not in space, or a spacing that is not known
+            found = found if len(found) >= _SPATIAL else list(range(count))
     if (kinds and len(kinds) != count) or any(n >= count for n in found):
         raise _contradicts(path)
     if len(found) < _SPATIAL - 1:
@@ -128,27 +129,22 @@ def _data(
     """The chosen volume, its axes as in the file; others are read only where they lie between."""
     sizes = header.sizes
     kept = tuple(sizes[n] for n in axes)
-    others = [n for n in range(len(sizes)) if n not in axes]
-    flat = len(kept) < _SPATIAL
-    check_voxels(kept, path.name, most=MAX_PICTURE_PIXELS if flat else None)
-    volumes = math.prod(sizes[n] for n in others)
-    what = f"of {'×'.join(map(str, kept))} voxels"
-    index = chosen_volume(options.volume_index, volumes, what, path.name)
-    where = np.unravel_index(index, [sizes[n] for n in others], order="F") if others else ()
     # axes behind the last in space divide the file into pieces, of which one is read
     inner = axes[-1] + 1
-    piece = sizes[:inner]
+    piece, between = sizes[:inner], [n for n in range(inner) if n not in axes]
+    flat = len(kept) < _SPATIAL
+    check_voxels(kept, path.name, most=MAX_PICTURE_PIXELS if flat else None)
     check_voxels(piece, path.name)
+    volumes = math.prod(sizes) // math.prod(kept)
+    what = f"of {'×'.join(map(str, kept))} voxels"
+    index = chosen_volume(options.volume_index, volumes, what, path.name)
+    pick: list[int | slice] = [slice(None)] * inner
+    for n in between:
+        index, pick[n] = divmod(index, sizes[n])
     size, whole = math.prod(piece) * header.dtype.itemsize, math.prod(sizes) * header.dtype.itemsize
-    slower = [n for n in others if n >= inner]
-    at = 0
-    if slower:
-        chosen = [int(where[others.index(n)]) for n in slower]
-        at = int(np.ravel_multi_index(chosen, [sizes[n] for n in slower], order="F"))
-    voxels = _bytes(header, at * size, size, whole)
+    voxels = _bytes(header, index * size, size, whole)
     data = voxels.view(header.dtype).reshape(piece, order="F")
-    pick = tuple(int(where[others.index(n)]) if n in others else slice(None) for n in range(inner))
-    picked = data[pick]
+    picked: NDArray[Any] = data[tuple(pick)]
     if picked.size < data.size:  # nothing of the others is held
         picked = picked.copy(order="F")
     return picked.astype(header.dtype.newbyteorder("="), copy=False)
@@ -206,8 +202,9 @@ def _placed(
     affine = np.eye(4)
     units = _units(header, "space units", range(_SPATIAL), path)
     scale = np.array(_TO_RAS.get(space, _AS_LPS)) * units
-    affine[:3, :3] = scale[:, None] * steps.T
-    affine[:3, 3] = scale * origin[:_SPATIAL]
+    with np.errstate(all="ignore"):  # a volume refuses what is not finite
+        affine[:3, :3] = scale[:, None] * steps.T
+        affine[:3, 3] = scale * origin[:_SPATIAL]
     return Volume(
         data=data,
         affine=affine,
