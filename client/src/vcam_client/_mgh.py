@@ -72,7 +72,8 @@ def read_mgh(path: Path, options: ReadOptions) -> Volume:
     if options.spacing is not None:
         return stack(data.transpose(2, 1, 0), options.spacing, name)
     header: Any = MGHHeader
-    affine = np.asarray(header(head, check=False).get_affine(), np.float64)
+    with np.errstate(all="ignore"):  # a volume refuses what is not finite
+        affine = np.asarray(header(head, check=False).get_affine(), np.float64)
     return Volume(data=data, affine=affine, name=name)
 
 

@@ -50,6 +50,16 @@ def read_nrrd(path: Path, options: ReadOptions) -> Volume:
         CorruptFileError: a damaged header, or too few or too many bytes.
         InputError: no spacing, several volumes and no index, or an option that doesn't fit.
     """
+    with np.errstate(all="ignore"):  # a volume refuses what is not finite
+        return _read(path, options)
+
+
+def stem(path: Path) -> str:
+    """The file name without its suffix."""
+    return path.stem
+
+
+def _read(path: Path, options: ReadOptions) -> Volume:
     header = read_nrrd_header(path)
     try:
         directions, axes = _axes(header, path)
@@ -73,11 +83,6 @@ def read_nrrd(path: Path, options: ReadOptions) -> Volume:
     if spacing is None:
         raise no_spacing(path.name, "an NRRD file without spacings")
     return stack(data.transpose(2, 1, 0), spacing, name)
-
-
-def stem(path: Path) -> str:
-    """The file name without its suffix."""
-    return path.stem
 
 
 def _axes(header: NrrdHeader, path: Path) -> tuple[NDArray[np.float64] | None, tuple[int, ...]]:
@@ -189,9 +194,8 @@ def _placed(
             "left-posterior-superior, as by SimpleITK and 3D Slicer."
         )
     if len(steps) < _SPATIAL:
-        with np.errstate(all="ignore"):
-            normal = np.cross(steps[0], steps[1])
-            steps = np.vstack([steps, normal / np.linalg.norm(normal)])
+        normal = np.cross(steps[0], steps[1])
+        steps = np.vstack([steps, normal / np.linalg.norm(normal)])
         data = data[:, :, None]
         warnings.append("The file states no thickness of its slice: it is taken as 1 mm.")
     if warnings and options.strict:
@@ -202,9 +206,8 @@ def _placed(
     affine = np.eye(4)
     units = _units(header, "space units", range(_SPATIAL), path)
     scale = np.array(_TO_RAS.get(space, _AS_LPS)) * units
-    with np.errstate(all="ignore"):  # a volume refuses what is not finite
-        affine[:3, :3] = scale[:, None] * steps.T
-        affine[:3, 3] = scale * origin[:_SPATIAL]
+    affine[:3, :3] = scale[:, None] * steps.T
+    affine[:3, 3] = scale * origin[:_SPATIAL]
     return Volume(
         data=data,
         affine=affine,

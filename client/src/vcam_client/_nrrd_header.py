@@ -103,10 +103,9 @@ def read_nrrd_header(path: Path) -> NrrdHeader:
             "3D Slicer or `unu save` for example."
         )
     try:
-        with np.errstate(invalid="ignore"):
-            fields: dict[str, Any] = dict(
-                nrrd.read_header(["NRRD0005", *(f"{name}: {value}" for name, value in lines)])
-            )
+        fields: dict[str, Any] = dict(
+            nrrd.read_header(["NRRD0005", *(f"{name}: {value}" for name, value in lines)])
+        )
         # pynrrd takes them through floats, and cuts off what follows a point
         sizes = tuple(int(n) for n in dict(lines)["sizes"].split())
         contradicts = len(sizes) != fields["dimension"] or any(n < 1 for n in sizes)
