@@ -19,6 +19,7 @@ from vcam_client.reading import kind_of
 from vcam_client.truth import Truth
 
 VOXELS = np.random.default_rng(0).integers(0, 250, (4, 5, 6)).astype(np.uint8)
+SPOKEN_FOR = "data file of a header"
 ALL = ("scan.nrrd", "scan.nhdr", "scan.mha", "scan.mhd", "scan.mgh", "scan.mgz")
 
 
@@ -49,15 +50,19 @@ def test_scans_of_one_name_in_one_folder_keep_their_results_apart(tmp_path: Path
     assert names == ["scan.mgh", "scan.mgz", "scan.mha", "scan.nrrd"]
 
 
-@pytest.mark.parametrize("data", ["scan.raw", "scan.img", "voxels.nii", "scan.dcm", "x"])
+@pytest.mark.parametrize(
+    "data", ["scan.raw", "scan.img", "in/scan.raw", "voxels.nii", "scan.dcm", "x"]
+)
 def test_a_data_file_of_any_name_is_no_scan_of_its_own(tmp_path: Path, data: str) -> None:
     write(tmp_path / "scan.mhd")
+    (tmp_path / data).parent.mkdir(exist_ok=True)
     (tmp_path / "scan.raw").rename(tmp_path / data)
     header = tmp_path / "scan.mhd"
     header.write_text(header.read_text().replace("scan.raw", data))
     found = find_scans([tmp_path])
     assert [item.key for item in found] == ["scan.mhd"]
-    assert not found.left_out
+    # a name that promises a scan is accounted for
+    assert set(found.left_out) == (set() if data[-3:] in ("raw", "img") else {SPOKEN_FOR})
     assert found[0].size == header.stat().st_size + VOXELS.nbytes
     np.testing.assert_array_equal(found[0].read(ReadOptions()).data, VOXELS)
 

@@ -25,7 +25,7 @@ def write(path: Path, voxels: np.ndarray = VOXELS) -> bytes:
 
 
 @given(
-    suffix=st.sampled_from([".mgh", ".mgz", ".mgh.gz"]),
+    suffix=st.sampled_from([".mgh", ".mgz", ".mgh.gz", ".MGH.GZ"]),
     dtype=st.sampled_from(["u1", "i2", "u2", "i4", "f4"]),
     shape=st.tuples(*[st.integers(2, 6)] * 3),
     angles=st.tuples(*[st.floats(-180, 180)] * 3),

@@ -79,7 +79,8 @@ def read_mgh(path: Path, options: ReadOptions) -> Volume:
 
 def stem(path: Path) -> str:
     """The file name without the suffixes of an MGH file."""
-    return path.name.removesuffix(path.suffix).removesuffix(".mgh")
+    suffix = next(s for s in (".mgh.gz", path.suffix) if path.name.lower().endswith(s.lower()))
+    return path.name[: len(path.name) - len(suffix)]
 
 
 def _dtype(code: int, path: Path) -> np.dtype[np.generic]:

@@ -229,8 +229,8 @@ def data_of_headers(folder: Path, names: Iterable[str]) -> dict[str, str]:
             named = import_module(f"vcam_client.{module}").data_file_named(folder / name)
         except (OSError, VcamError):
             continue  # a header that can't be read is a scan that fails
-        if named and named != name:
-            found[name] = named
+        if named:
+            found[name] = named.replace("\\", "/")
     return found
 
 

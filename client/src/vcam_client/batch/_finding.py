@@ -21,6 +21,8 @@ from vcam_client.reading import data_of_headers, kind_of
 
 STANDARD_INPUT = "-"
 _PAIR = (".img", ".img.gz")
+_DATA = (".raw", ".zraw", ".raw.gz", *_PAIR)
+"""Names of data files that no one takes for scans of their own."""
 _HEADERS = (".hdr", ".hdr.gz")
 
 _LINK = "link, not followed; list them for -: find -L FOLDER -type f"
@@ -149,24 +151,32 @@ class _Search:
         """All scans; headers of DICOM files are read."""
         finds: list[Find] = []
         dicom: dict[Path, list[str]] = {}
+        headers = {folder: data_of_headers(folder, names) for folder, names in self.folders.items()}
+        data = {
+            os.path.normpath(folder / name)
+            for folder, named in headers.items()
+            for header, name in named.items()
+            if name != header
+        }
         for folder, names in sorted(self.folders.items()):
-            by_kind = self._by_kind(folder, names)
+            by_kind = self._by_kind(folder, names, data)
             dicom[folder] = by_kind.pop("dicom", [])
             slices = slices_among(folder, by_kind.get("tiff", [])) if not dicom[folder] else []
             if slices:
                 del by_kind["tiff"]
                 finds.append(Find.of(folder, slices, ItemKind.SLICES))
             single = [name for names in by_kind.values() for name in names]
-            data = data_of_headers(folder, single)
-            finds += [_file(folder, name, data.get(name)) for name in single]
+            finds += [_file(folder, name, headers[folder].get(name)) for name in single]
         return finds + series_in(dicom, self.left_out)
 
-    def _by_kind(self, folder: Path, names: Iterable[str]) -> dict[str, list[str]]:
+    def _by_kind(self, folder: Path, names: Iterable[str], data: set[str]) -> dict[str, list[str]]:
+        """Names of scans by kind of file; `data` are the files of headers, no scans themselves."""
         kinds: dict[str, list[str]] = {}
         lower = {name.lower() for name in names}
-        data = set(data_of_headers(folder, names).values())
         for name in sorted(names):
-            if name in data:
+            if os.path.normpath(folder / name) in data:
+                if not name.lower().endswith(_DATA):
+                    self.left_out["data file of a header"] += 1
                 continue  # its header stands for both
             try:
                 kind = kind_of(folder / name)
