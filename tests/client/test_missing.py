@@ -41,10 +41,10 @@ def seen(scan: Any, grid: Grid = GRID, **options: Any) -> np.ndarray:
 )
 def test_what_a_mask_hides_is_padding(dtype: str) -> None:
     values = (VALUES % 2 if dtype == "?" else VALUES % 120).astype(dtype)
-    lies = values.copy()
-    lies[HIDDEN] = values.max()  # what is beneath a mask means nothing
+    hidden = values.copy()
+    hidden[HIDDEN] = values.max()  # what is beneath a mask means nothing
     expected = np.where(HIDDEN, BACKGROUND, values.astype(np.float32))
-    np.testing.assert_array_equal(seen(np.ma.MaskedArray(lies, HIDDEN)), expected)
+    np.testing.assert_array_equal(seen(np.ma.MaskedArray(hidden, HIDDEN)), expected)
 
 
 @pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2"])

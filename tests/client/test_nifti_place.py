@@ -1,4 +1,4 @@
-"""Where NIfTI voxels are: as nibabel has it, for headers as other people's programs leave them."""
+"""Where NIfTI voxels are: as nibabel takes it, for headers as programs really leave them."""
 
 import struct
 from collections.abc import Sequence
@@ -87,9 +87,9 @@ def check(path: Path) -> tuple[str, ...]:
         ({"codes": (0, 0), "pixdim": (1, -1, 2, 3)}, "left from right"),
         ({"codes": (0, 0), "pixdim": (0, -1, -2, 3)}, "left from right"),
         ({"codes": (1, 1), "pixdim": (0, -1, 0, 3)}, ""),
-        ({"codes": (9, 0)}, "qform_code 9"),
+        ({"codes": (9, 0)}, "qform_code is 9"),
         ({"codes": (-1, -3)}, "left from right"),
-        ({"codes": (1, 7)}, "sform_code 7"),
+        ({"codes": (1, 7)}, "sform_code is 7"),
         ({"codes": (2, 5)}, ""),
     ],
 )
@@ -111,7 +111,7 @@ def test_repairs_are_those_of_nibabel(
     two=st.booleans(),
 )
 @settings(max_examples=300, derandomize=True, deadline=None)
-def test_any_header_is_where_nibabel_has_it(
+def test_any_header_is_where_nibabel_puts_it(
     tmp_path_factory: pytest.TempPathFactory,
     shape: tuple[int, ...],
     qfac: float,

@@ -16,7 +16,7 @@ def beside(header: Path, named: str) -> Path:
 
     Raises:
         InputError: it names a file elsewhere, by a path or by a link.
-        CorruptFileError: there is no such file.
+        CorruptFileError: that file is missing.
     """
     posix, windows = PurePosixPath(named), PureWindowsPath(named)
     outside = posix.is_absolute() or windows.anchor or ".." in (*posix.parts, *windows.parts)

@@ -23,7 +23,7 @@ from vcam_client.errors import CorruptFileError, InputError
 RAW, GZIP, ZLIB, BZIP2 = "raw", "gzip", "zlib", "bzip2"
 _CHUNK = 1 << 16
 _BZIP2_EXPANSION = 2**17
-"""Most bytes that one byte of bzip2 may become here; it has no bound of its own."""
+"""Most bytes that one byte of bzip2 may become here; the format sets no bound."""
 
 
 def span_within(

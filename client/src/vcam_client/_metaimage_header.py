@@ -51,7 +51,7 @@ class MetaImageHeader:
         """The values of the first of these fields that is stated.
 
         Raises:
-            ValueError: one that is no number.
+            ValueError: not a number.
         """
         text = next((self.fields[name] for name in names if name in self.fields), None)
         return None if text is None else tuple(float(part) for part in text.split())
@@ -142,7 +142,7 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
         if equals and name == _LAST:
             return fields, at
         if not equals and line.strip():
-            break  # what follows is no header
+            break  # the header is over
     if not {"ndims", "dimsize"} & set(fields):
         raise UnsupportedFormatError(
             f"{path.name} is not a MetaImage file: it has no header of one. Give a .mha file, or "

@@ -94,7 +94,7 @@ def padded(
         data: real numbers.
         missing: of the same shape.
         padding: what is padding already, or None to choose a value that no voxel has; the
-            copy has a wider type where every value of its own is in use.
+            copy has a wider type where every value of this one is in use.
         name: the scan.
 
     Raises:
@@ -123,7 +123,7 @@ def padded(
 
 
 def _free(real: NDArray[Any], dtype: np.dtype[Any]) -> Any:
-    """A value of `dtype` below all others, else above them; None where there is none."""
+    """A value of `dtype` below all others, else above them; None if neither is free."""
     if dtype.kind == "b":
         return None
     low, high = real.min(), real.max()

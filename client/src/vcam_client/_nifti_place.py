@@ -15,7 +15,7 @@ _SPACE_UNIT = 0b111
 _MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
 """Millimetres of NIFTI_UNITS_METER, _MM and _MICRON; millimetres where none is stated."""
 _SINGULAR = 1e-9
-"""|determinant| of the unit directions of an sform below which it is no geometry."""
+"""|determinant| of the unit directions of an sform below which its axes are degenerate."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,7 +84,7 @@ def _known_codes(header: Any) -> list[str]:
         header[field] = 0
         if code > 0:
             warnings.append(
-                f"The {field} {code} is none of NIfTI's 0 to 5: that matrix is left out, as by "
+                f"The {field} is {code}, not one of 0 to 5: that matrix is left out, as by "
                 "nibabel; nifti1.h and FSL would use it."
             )
     return warnings

@@ -177,7 +177,7 @@ def _placed(
     path: Path,
 ) -> Volume:
     """A volume whose axes have directions [axes, space] in the stated space."""
-    if steps.shape[1] < _SPATIAL:  # a plane: there is no patient around it
+    if steps.shape[1] < _SPATIAL:  # a plane, not in a patient
         if len(steps) != _SPATIAL - 1:
             raise _contradicts(path)
         scale = _units(header, "space units", range(steps.shape[1]), path)

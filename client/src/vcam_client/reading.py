@@ -324,7 +324,7 @@ def _kind(path: Path) -> str | None:
 
 
 def _foreign(path: Path) -> ForeignKind | None:
-    """The kind that a file's name says, where vcam doesn't read it and it is no DICOM."""
+    """The kind that a file's name says, unless vcam reads it or it is DICOM."""
     kind = foreign_kind(path)
     return None if kind is None or _marked(_head(path)) else kind
 
