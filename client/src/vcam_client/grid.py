@@ -216,7 +216,8 @@ def _require_finite(data: NDArray[Any]) -> None:
     if bad:
         raise IncompatibleScanError(
             f"Expected finite voxels, found {bad} that are NaN or infinite. State what they are "
-            "with --nan VALUE, such as the value of air, or keep them out with --nan padding."
+            "with --nan VALUE (nan= in Python), such as that of air, or keep them out with "
+            "--nan padding."
         )
 
 
