@@ -145,7 +145,7 @@ def make_bad_input(kind: str, folder: Path) -> Path:
         ("flipped", "ct", False, "checksum is wrong", "Copy or download"),
         ("two-dimensional", "ct", False, "Expected a 3-D volume", "--model"),
         ("good", "radiograph", False, "Expected a single image, received 20 slices", "--model"),
-        ("nan", "ct", False, "NaN or infinite", "Replace them"),
+        ("nan", "ct", False, "NaN or infinite", "--nan VALUE"),
         ("good", "ct", True, f"No model server answers at {NOBODY}", "vcam-serve"),
         ("good", "no-such-model", False, "serves no model 'no-such-model'", "--model NAME"),
         ("good", "default", False, "serves no model 'default'", "--model NAME"),

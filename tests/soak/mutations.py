@@ -1,6 +1,7 @@
 """Damages files the way transfers, broken writers and attackers do."""
 
 import random
+import re
 import struct
 from collections.abc import Callable
 
@@ -37,6 +38,14 @@ _TAGS = (
     (0xFFFE, 0xE00D), (0xFFFE, 0xE0DD), (0x0009, 0x0010), (0x3004, 0x000C), (0x7FE0, 0x0001),
 )  # fmt: skip
 _FIRST_ELEMENT = 132
+_HEADER_LINES = 14
+_HEADER_BYTES = 420
+"""Of the text headers of seeds: NRRD and MetaImage."""
+_WORDS = (
+    b"none", b"???", b"vector", b"RGB-color", b"complex", b"gzip", b"bzip2", b"raw", b"hex", b"big",
+    b"double", b"int64", b"block", b"MET_DOUBLE", b"MET_STRING", b"True", b"LIST", b"LOCAL",
+    b"/dev/zero",    b"..", b"(1,2,3)", b"(", b")", b"4", b"2", b"0", b"\0", b"RAS", b"um", b'"',
+)  # fmt: skip
 
 Element = tuple[int, int, int, int, bytes]
 """Where its tag, its length and its value begin, how long the value is, and its VR."""
@@ -49,6 +58,8 @@ def mutated(data: bytes, kind: str, rng: random.Random) -> bytes:
         ways += [_nifti_field] * 8
     elif kind == "dicom":
         ways += [_length, _vr, _tag, _value, _value, _value, _drop, _twice, _nest, _length]
+    elif kind == "text":
+        ways += [_line, _token] * 4
     for _ in range(rng.choice((1, 1, 1, 2, 2, 4))):
         data = rng.choice(ways)(data, rng) if data else data
     return data
@@ -109,6 +120,33 @@ def _nifti_field(data: bytes, rng: random.Random) -> bytes:
         )
         value = rng.choice((value, rng.randrange(2**bits)))
     return data[:at] + struct.pack("<" + code, value) + data[at + width :]
+
+
+def _line(data: bytes, rng: random.Random) -> bytes:
+    """A line of a text header goes, comes twice, or changes places with another."""
+    lines = data.split(b"\n", _HEADER_LINES)
+    at, other = (rng.randrange(max(1, len(lines) - 1)) for _ in range(2))
+    way = rng.randrange(4)
+    if way == 0:
+        del lines[at]
+    elif way == 1:
+        lines.insert(at, lines[other])
+    elif way == 2:
+        lines[at], lines[other] = lines[other], lines[at]
+    else:
+        lines.insert(at, rng.choice((b"", b"x: y", b"x = y", b"data file: ../x", b"=", b":=")))
+    return b"\n".join(lines)
+
+
+def _token(data: bytes, rng: random.Random) -> bytes:
+    """A word or number of a text header becomes another."""
+    end = min(len(data), _HEADER_BYTES)
+    found = list(re.finditer(rb"[^\s:=(),\"]+", data[:end]))
+    if not found:
+        return data
+    at = rng.choice(found)
+    new = rng.choice((*_TEXTS, *_WORDS, str(rng.randrange(2**20)).encode(), b"9" * 400))
+    return data[: at.start()] + new + data[at.end() :]
 
 
 def elements(data: bytes) -> list[Element]:

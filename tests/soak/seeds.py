@@ -1,10 +1,12 @@
 """Small sound files of every kind; what is mutated. Each carries SECRET wherever it can."""
 
+import bz2
 import gzip
 import io
 import struct
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +38,7 @@ class Seed:
     """A sound input.
 
     Attributes:
-        kind: how it is mutated: "nifti", "dicom", "zip" or "directory".
+        kind: how it is mutated: "nifti", "dicom", "text" (a header of lines) or "bytes".
         name: of the file that is read.
         data: what is mutated.
         packed: "" or "gzip", "zip", "deflate": how `data` is packed after mutation.
@@ -52,7 +54,7 @@ class Seed:
 
 def seeds() -> list[Seed]:
     """All of them, the same in every run but for UIDs."""
-    return [*_nifti(), *_dicom(), *_archives(), *_others()]
+    return [*_nifti(), *_dicom(), *_archives(), *_others(), *_research()]
 
 
 def _nifti() -> list[Seed]:
@@ -152,6 +154,41 @@ def _others() -> list[Seed]:
     np.save(npy, voxels)
     kinds = (("a.tif", tiff), ("a.png", png), ("a.npy", npy))
     return [Seed("bytes", name, stream.getvalue()) for name, stream in kinds]
+
+
+def _research() -> list[Seed]:
+    """NRRD, MetaImage and MGH."""
+    voxels = np.random.default_rng(4).integers(-900, 900, (6, 5, 4)).astype("<i2")
+    plain = voxels.tobytes(order="F")
+    nrrd = (
+        f"NRRD0004\n# {SECRET}\ntype: short\ndimension: 3\nspace: left-posterior-superior\n"
+        "sizes: 6 5 4\nspace directions: (1,0,0) (0,1.5,0) (0,0.1,2)\nkinds: domain domain domain\n"
+        f"endian: little\nencoding: %s\nspace origin: (1,2,3)\nname:={SECRET}\n%s\n"
+    )
+    meta = (
+        f"ObjectType = Image\nNDims = 3\nComment = {SECRET}\nBinaryData = True\n"
+        "BinaryDataByteOrderMSB = False\nCompressedData = %s\nTransformMatrix = 1 0 0 0 0 1 0 1 0\n"
+        "Offset = 1 2 3\nElementSpacing = 1 1.5 2\nDimSize = 6 5 4\nElementType = MET_SHORT\n"
+        "ElementDataFile = %s\n"
+    )
+    kinds = [
+        Seed("text", "a.nrrd", (nrrd % ("raw", "")).encode() + plain),
+        Seed("text", "b.nrrd", (nrrd % ("gzip", "")).encode() + gzip.compress(plain)),
+        Seed("text", "c.nrrd", (nrrd % ("bzip2", "")).encode() + bz2.compress(plain)),
+        Seed("text", "d.nhdr", (nrrd % ("raw", "data file: d.raw\n")).encode(),
+             beside=(("d.raw", plain),)),
+        Seed("text", "a.mha", (meta % ("False", "LOCAL")).encode() + plain),
+        Seed("text", "b.mha", (meta % ("True", "LOCAL")).encode() + zlib.compress(plain)),
+        Seed("text", "c.mhd", (meta % ("False", "c.raw")).encode(), beside=(("c.raw", plain),)),
+    ]  # fmt: skip
+    mgh = nib.MGHImage(
+        voxels.astype(np.int16), np.diag([-1, -1, 2, 1]).astype(np.float32)
+    ).to_bytes()
+    return [
+        *kinds,
+        Seed("bytes", "a.mgh", mgh + SECRET.encode()),
+        Seed("bytes", "b.mgz", mgh + SECRET.encode(), "gzip"),
+    ]
 
 
 def rle_frame(pixels: np.ndarray) -> bytes:

@@ -21,7 +21,8 @@ from vcam_client.errors import CorruptFileError
 
 _MAGIC = b"\x1f\x8b"
 _CHUNK = 1 << 20
-_MAX_TRAILING_BYTES = 1 << 20
+MAX_TRAILING_BYTES = 1 << 20
+"""Bytes that may follow the voxels: padding, or a footer."""
 _LENGTH_BYTES = 4
 _LENGTH_MODULUS = 2**32
 """A gzip member ends with its length modulo 2³² (RFC 1952)."""
@@ -72,13 +73,13 @@ def _is_gzip(path: Path) -> bool:
 
 def _plain(path: Path, start: int, size: int, end: int, stored: int) -> NDArray[np.uint8]:
     if stored < end:
-        raise _breaks_off(path, end - start, max(0, stored - start))
-    if stored > end + _MAX_TRAILING_BYTES:
-        raise _holds_more(path)
+        raise breaks_off(path, end - start, max(0, stored - start))
+    if stored > end + MAX_TRAILING_BYTES:
+        raise holds_more(path)
     buffer = np.empty(size, np.uint8)
     with path.open("rb", buffering=0) as stream:
         stream.seek(start)
-        _fill(stream, buffer, path)
+        fill(stream, buffer, path)
     return buffer
 
 
@@ -91,7 +92,7 @@ def _in_one_go(path: Path, end: int) -> NDArray[np.uint8] | None:
     # NumPy's large arrays come in huge pages, which bytes do not: less to page in
     packed = np.empty(path.stat().st_size, np.uint8)
     with path.open("rb", buffering=0) as stream:
-        if _fill(stream, packed, path) < packed.size:
+        if fill(stream, packed, path) < packed.size:
             return None
     if int.from_bytes(packed[-_LENGTH_BYTES:].tobytes(), "little") != end:
         return None
@@ -106,15 +107,15 @@ def _in_one_go(path: Path, end: int) -> NDArray[np.uint8] | None:
 def _streamed(path: Path, start: int, size: int, end: int) -> NDArray[np.uint8]:
     buffer = np.empty(size, np.uint8)
     with _open(path) as stream:
-        skipped = _skip(stream, start, path)
+        skipped = skip(stream, start, path)
         if skipped < start:
-            raise _breaks_off(path, end - start, 0)
-        found = _fill(stream, buffer, path)
-        found += _skip(stream, end - start - size, path)
+            raise breaks_off(path, end - start, 0)
+        found = fill(stream, buffer, path)
+        found += skip(stream, end - start - size, path)
         if found < end - start:
-            raise _breaks_off(path, end - start, found)
-        if _skip(stream, _MAX_TRAILING_BYTES + 1, path) > _MAX_TRAILING_BYTES:
-            raise _holds_more(path)
+            raise breaks_off(path, end - start, found)
+        if skip(stream, MAX_TRAILING_BYTES + 1, path) > MAX_TRAILING_BYTES:
+            raise holds_more(path)
     return buffer
 
 
@@ -134,13 +135,14 @@ def _read(stream: Any, size: int, path: Path) -> bytes:
     try:
         return bytes(stream.read(size))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        kind = "gzip" if isinstance(stream, gzip.GzipFile) else "compressed"
         raise CorruptFileError(
-            f"{path.name} is damaged: its gzip stream breaks off or its checksum is wrong "
+            f"{path.name} is damaged: its {kind} stream breaks off or its checksum is wrong "
             f"({error}). Copy or download the file again."
         ) from error
 
 
-def _fill(stream: Any, buffer: NDArray[np.uint8], path: Path) -> int:
+def fill(stream: Any, buffer: NDArray[np.uint8], path: Path) -> int:
     """Fills `buffer` as far as the stream goes; returns how far."""
     at = 0
     while at < len(buffer):
@@ -152,21 +154,24 @@ def _fill(stream: Any, buffer: NDArray[np.uint8], path: Path) -> int:
     return at
 
 
-def _skip(stream: Any, size: int, path: Path) -> int:
+def skip(stream: Any, size: int, path: Path) -> int:
+    """Reads over `size` bytes as far as the stream goes; returns how far."""
     left = size
     while left > 0 and (chunk := _read(stream, min(_CHUNK, left), path)):
         left -= len(chunk)
     return size - left
 
 
-def _breaks_off(path: Path, stated: int, found: int) -> CorruptFileError:
+def breaks_off(path: Path, stated: int, found: int) -> CorruptFileError:
+    """The error for a file with fewer bytes of voxels than its header states."""
     return CorruptFileError(
         f"{path.name} breaks off: its header states {stated} bytes of voxels, the file holds "
         f"{found}. Copy or download the file again."
     )
 
 
-def _holds_more(path: Path) -> CorruptFileError:
+def holds_more(path: Path) -> CorruptFileError:
+    """The error for a file with more bytes than its header states."""
     return CorruptFileError(
         f"{path.name} holds more data than its header states. Convert the original scan again."
     )

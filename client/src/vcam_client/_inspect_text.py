@@ -68,7 +68,7 @@ def _volume(volume: Volume) -> str:
         ("units", volume.units or "not stated: values are taken as they are"),
         ("values", _values(facts)),
         ("padding", _padding(facts)),
-        ("not finite", f"{facts['not_finite']} voxels" if facts["not_finite"] else None),
+        ("not finite", _not_finite(facts)),
         *(("note", warning) for warning in volume.warnings),
     ]
     shown = [(name, value) for name, value in rows if value]
@@ -110,6 +110,11 @@ def _values(facts: dict[str, Any]) -> str:
     if facts["minimum"] is None:
         return "none"
     return f"{facts['minimum']:g} to {facts['maximum']:g} {facts['units'] or ''}".strip()
+
+
+def _not_finite(facts: dict[str, Any]) -> str | None:
+    count = facts["not_finite"]
+    return f"{count} voxels: models refuse them without --nan" if count else None
 
 
 def _padding(facts: dict[str, Any]) -> str | None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vcam_client._deflate import gzip_bytes
 from vcam_client._gzip import head_of, span_of
 from vcam_client._limits import MAX_FILE_BYTES, check_voxels
+from vcam_client._nifti_place import place_of
 from vcam_client._options import ReadOptions, chosen_volume
 from vcam_client.errors import CorruptFileError, InputError, UnsupportedFormatError
 from vcam_client.volume import Volume
@@ -35,18 +36,15 @@ _TEXT_FIELDS = ("descrip", "db_name", "data_type", "aux_file", "intent_name")
 _MAX_DIMENSIONS = 7
 _LFS_POINTER = b"version https://git-lfs"
 _DEFAULTS = ReadOptions()
-_SPACE_UNIT = 0b111
-"""The bits of xyzt_units that name the unit of length."""
-_MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
-"""Millimetres of NIFTI_UNITS_METER, _MM and _MICRON; millimetres where none is stated."""
 
 
 def read_nifti(path: Path, options: ReadOptions = _DEFAULTS) -> Volume:
     """Reads `.nii`, `.nii.gz` and hdr/img pairs, NIfTI-1 and -2, any byte order.
 
-    The affine is the sform where its code is positive, else the qform where its code
-    is positive, else the voxel sizes alone, with i running to the left and the volume's
-    centre at the origin, as nibabel has it. A sheared affine stays as it is.
+    The affine is the sform where its code is 1 to 5, else the qform where its code is,
+    else the voxel sizes alone, with i running to the left and the volume's centre at the
+    origin: all as nibabel does, and with its repairs (see `_nifti_place`). A sheared
+    affine stays as it is.
 
     scl_slope and scl_inter are applied; values stored in up to 16 bits, or as float32,
     become float32, wider ones float64. Without them voxels keep their type.
@@ -54,7 +52,7 @@ def read_nifti(path: Path, options: ReadOptions = _DEFAULTS) -> Volume:
     Args:
         path: the file; either half of a pair.
         options: `volume_index` counts the volumes of more than three dimensions in the
-            order in which they are stored.
+            order in which they are stored. `strict` refuses a place that is assumed.
 
     Returns:
         A volume, data [I, J, K] in native byte order.
@@ -78,14 +76,16 @@ def read_nifti(path: Path, options: ReadOptions = _DEFAULTS) -> Volume:
     dtype = _voxel_dtype(header, path)
     voxels_each = f"of {'×'.join(map(str, shape))} voxels"
     index = chosen_volume(options.volume_index, volumes, voxels_each, path.name)
+    place = place_of(header, path.name, strict=options.strict)
     first = _first_voxel(header, path, paired=data_path != header_path)
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     voxels = span_of(data_path, first + index * size, size, first + volumes * size)
     return Volume(
         data=_scaled(_native(voxels.view(dtype)).reshape(shape, order="F"), header),
-        affine=_affine(header, path),
+        affine=place.affine,
         name=stem(path),
-        nifti_header=_geometry_only(header),
+        warnings=place.warnings,
+        nifti_header=_geometry_only(place.header),
     )
 
 
@@ -285,15 +285,3 @@ def _geometry_only(header: Any) -> Any:
         if field in kept.keys():  # noqa: SIM118 - a header is no mapping
             kept[field] = b""
     return kept
-
-
-def _affine(header: Any, path: Path) -> NDArray[np.float64]:
-    try:
-        affine = np.array(header.get_best_affine(), np.float64)
-    except (HeaderDataError, ValueError) as error:
-        raise CorruptFileError(
-            f"The orientation in {path.name} can't be read: {error}. Repair its qform."
-        ) from error
-    with np.errstate(over="ignore"):  # a volume refuses what is not finite
-        affine[:3] *= _MM_PER_UNIT.get(int(header["xyzt_units"]) & _SPACE_UNIT, 1.0)
-    return affine

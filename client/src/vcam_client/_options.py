@@ -1,6 +1,7 @@
 """How a scan is to be read, where the file alone can't say."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from vcam_client.errors import InputError
 
@@ -16,12 +17,16 @@ class ReadOptions:
         spacing: mm between voxel centres, for files that state none: one number, or one
             each along i, j, k (columns, rows, slices).
         strict: refuse what could only be read by resampling it.
+        nan: what takes the place of voxels that are NaN or infinite: a value in the scan's
+            units, or "padding", which is kept out of what a model sees. None leaves them
+            as they are; models then refuse the scan.
     """
 
     series: str | None = None
     volume_index: int | None = None
     spacing: tuple[float, ...] | None = None
     strict: bool = False
+    nan: float | Literal["padding"] | None = None
 
 
 def chosen_volume(index: int | None, volumes: int, what: str, name: str) -> int:

@@ -6,7 +6,6 @@ by Pillow, which refuses a stream that breaks off.
 
 import io
 import struct
-import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from PIL import Image
 from vcam_client._laboratory import picture, upright
 from vcam_client._limits import DEFLATE_EXPANSION, MAX_PICTURE_PIXELS, check_voxels
 from vcam_client._options import ReadOptions, chosen_volume
+from vcam_client._quiet import quiet
 from vcam_client.errors import CorruptFileError, InputError, UnsupportedFormatError
 from vcam_client.volume import Volume
 
@@ -118,11 +118,9 @@ def _png(path: Path) -> tuple[NDArray[Any], int]:
 
 
 def _jpeg(path: Path) -> tuple[NDArray[Any], int]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(path, formats=("JPEG",)) as image:
-            check_voxels(image.size, path.name, most=MAX_PICTURE_PIXELS)
-            return np.asarray(image), int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    with quiet(), Image.open(path, formats=("JPEG",)) as image:
+        check_voxels(image.size, path.name, most=MAX_PICTURE_PIXELS)
+        return np.asarray(image), int(image.getexif().get(_EXIF_ORIENTATION, 1))
 
 
 def _check_chunks(packed: bytes) -> None:
@@ -138,10 +136,8 @@ def _check_chunks(packed: bytes) -> None:
 
 
 def _orientation(path: Path) -> int:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(path, formats=("PNG",)) as image:
-            return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    with quiet(), Image.open(path, formats=("PNG",)) as image:
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
 
 
 def _grey(values: NDArray[Any], path: Path, *, is_png: bool) -> NDArray[Any]:

@@ -8,7 +8,6 @@ no axes; whatever else there is (time, channels) makes further volumes.
 import inspect
 import logging
 import struct
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from vcam_client._laboratory import no_spacing, picture, stack, upright
 from vcam_client._limits import check_bytes, check_voxels
 from vcam_client._options import ReadOptions, chosen_volume
+from vcam_client._quiet import quiet
 from vcam_client._tiff_pages import count_pages
 from vcam_client._tiff_spacing import stated_spacing
 from vcam_client.errors import CorruptFileError, InputError, UnsupportedFormatError
@@ -132,11 +132,9 @@ def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
 
     logger.addFilter(silent)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with tifffile.TiffFile(path, _multifile=False, **_other_formats()) as file:
-                _check_series(file, pages, path)
-                yield file
+        with quiet(), tifffile.TiffFile(path, _multifile=False, **_other_formats()) as file:
+            _check_series(file, pages, path)
+            yield file
     except (InputError, OSError):
         raise
     except _DAMAGE as error:

@@ -25,6 +25,7 @@ from vcam_client._connection import (
     Connection,
     connection,
 )
+from vcam_client._missing import Nan
 from vcam_client._replicas import Replicas
 from vcam_client._retry import Retries
 from vcam_client._steps import Context, Done, Question, ServedSpec, Steps
@@ -115,6 +116,7 @@ class AsyncClient:
         volume_index: int | None = None,
         spacing: float | Sequence[float] | None = None,
         strict: bool = False,
+        nan: Nan | None = None,
     ) -> Prediction:
         """Scores a scan and explains one class.
 
@@ -129,6 +131,7 @@ class AsyncClient:
             layer: target layer of the map; by default the first with that method.
             series, volume_index, strict: as for `read_volume`, where `scan` is a path.
             spacing: as for `read_volume`, for a path or an array.
+            nan: as for `read_volume`; voxels that are not finite are refused without.
 
         Raises:
             InputError: the scan can't be read, or not by this model.
@@ -136,7 +139,7 @@ class AsyncClient:
             ContractError: the answer is not what the spec promises.
         """
         volume, timings = await asyncio.to_thread(
-            read_scan, scan, series, volume_index, spacing, strict
+            read_scan, scan, series, volume_index, spacing, strict, nan
         )
         question = Question(label=target, method=method, layer=layer)
         which = Target(model=model, version=version, label=label)
@@ -158,13 +161,14 @@ class AsyncClient:
         volume_index: int | None = None,
         spacing: float | Sequence[float] | None = None,
         strict: bool = False,
+        nan: Nan | None = None,
     ) -> list[Prediction]:
         """Scores a scan and explains every class, in the order of the spec's labels.
 
         Arguments and errors are those of `predict`.
         """
         volume, timings = await asyncio.to_thread(
-            read_scan, scan, series, volume_index, spacing, strict
+            read_scan, scan, series, volume_index, spacing, strict, nan
         )
         question = Question(all_classes=True, method=method, layer=layer)
         which = Target(model=model, version=version, label=label)
@@ -181,9 +185,12 @@ class AsyncClient:
         volume_index: int | None = None,
         spacing: float | Sequence[float] | None = None,
         strict: bool = False,
+        nan: Nan | None = None,
     ) -> dict[str, float]:
         """{label: score} of a scan, without an explanation. Arguments are those of `predict`."""
-        volume, _ = await asyncio.to_thread(read_scan, scan, series, volume_index, spacing, strict)
+        volume, _ = await asyncio.to_thread(
+            read_scan, scan, series, volume_index, spacing, strict, nan
+        )
         which = Target(model=model, version=version, label=label)
         served, values = await self._run(_steps.scores(volume, which, self._context))
         return dict(zip(served.spec.labels, map(float, values), strict=True))
@@ -202,6 +209,7 @@ class AsyncClient:
         volume_index: int | None = None,
         spacing: float | Sequence[float] | None = None,
         strict: bool = False,
+        nan: Nan | None = None,
         blocks: int = DEFAULT_BLOCKS,
         fill: str = "surroundings",
         progress: Progress | None = None,
@@ -220,7 +228,7 @@ class AsyncClient:
         The other arguments and errors are those of `predict`.
         """
         volume, timings = await asyncio.to_thread(
-            read_scan, scan, series, volume_index, spacing, strict
+            read_scan, scan, series, volume_index, spacing, strict, nan
         )
         question = Question(label=target, method=method, layer=layer)
         which = Target(model=model, version=version, label=label)

@@ -25,6 +25,7 @@ from vcam_client._connection import (
     Connection,
     connection,
 )
+from vcam_client._missing import Nan
 from vcam_client._replicas import Replicas
 from vcam_client._retry import Retries
 from vcam_client._steps import Context, Done, Question, ServedSpec, Steps
@@ -119,6 +120,7 @@ class Client:
         volume_index: int | None = None,
         spacing: float | Sequence[float] | None = None,
         strict: bool = False,
+        nan: Nan | None = None,
     ) -> Prediction:
         """Scores a scan and explains one class.
 
@@ -133,13 +135,14 @@ class Client:
             layer: target layer of the map; by default the first with that method.
             series, volume_index, strict: as for `read_volume`, where `scan` is a path.
             spacing: as for `read_volume`, for a path or an array.
+            nan: as for `read_volume`; voxels that are not finite are refused without.
 
         Raises:
             InputError: the scan can't be read, or not by this model.
             ServerError: the server can't be reached, or refused.
             ContractError: the answer is not what the spec promises.
         """
-        volume, timings = read_scan(scan, series, volume_index, spacing, strict)
+        volume, timings = read_scan(scan, series, volume_index, spacing, strict, nan)
         question = Question(label=target, method=method, layer=layer)
         which = Target(model=model, version=version, label=label)
         (prediction,) = self._run(_steps.predict(volume, which, question, self._context, timings))
@@ -158,12 +161,13 @@ class Client:
         volume_index: int | None = None,
         spacing: float | Sequence[float] | None = None,
         strict: bool = False,
+        nan: Nan | None = None,
     ) -> list[Prediction]:
         """Scores a scan and explains every class, in the order of the spec's labels.
 
         Arguments and errors are those of `predict`.
         """
-        volume, timings = read_scan(scan, series, volume_index, spacing, strict)
+        volume, timings = read_scan(scan, series, volume_index, spacing, strict, nan)
         question = Question(all_classes=True, method=method, layer=layer)
         which = Target(model=model, version=version, label=label)
         return self._run(_steps.predict(volume, which, question, self._context, timings))
@@ -179,9 +183,10 @@ class Client:
         volume_index: int | None = None,
         spacing: float | Sequence[float] | None = None,
         strict: bool = False,
+        nan: Nan | None = None,
     ) -> dict[str, float]:
         """{label: score} of a scan, without an explanation. Arguments are those of `predict`."""
-        volume, _ = read_scan(scan, series, volume_index, spacing, strict)
+        volume, _ = read_scan(scan, series, volume_index, spacing, strict, nan)
         which = Target(model=model, version=version, label=label)
         served, values = self._run(_steps.scores(volume, which, self._context))
         return dict(zip(served.spec.labels, map(float, values), strict=True))
@@ -200,6 +205,7 @@ class Client:
         volume_index: int | None = None,
         spacing: float | Sequence[float] | None = None,
         strict: bool = False,
+        nan: Nan | None = None,
         blocks: int = DEFAULT_BLOCKS,
         fill: str = "surroundings",
         progress: Progress | None = None,
@@ -216,7 +222,7 @@ class Client:
 
         The other arguments and errors are those of `predict`.
         """
-        volume, timings = read_scan(scan, series, volume_index, spacing, strict)
+        volume, timings = read_scan(scan, series, volume_index, spacing, strict, nan)
         question = Question(label=target, method=method, layer=layer)
         which = Target(model=model, version=version, label=label)
         plan = Plan(blocks=blocks, fill=fill, progress=progress)
@@ -329,10 +335,11 @@ def read_scan(
     volume_index: int | None,
     spacing: float | Sequence[float] | None,
     strict: bool,
+    nan: Nan | None,
 ) -> tuple[Volume, dict[str, float]]:
     """The volume of a scan, and the seconds that reading it took."""
     start = time.perf_counter()
     volume = as_volume(
-        scan, series=series, volume_index=volume_index, spacing=spacing, strict=strict
+        scan, series=series, volume_index=volume_index, spacing=spacing, strict=strict, nan=nan
     )
     return volume, {"read": time.perf_counter() - start}

@@ -215,8 +215,9 @@ def _require_finite(data: NDArray[Any]) -> None:
     bad = sum(plane.size - int(np.count_nonzero(np.isfinite(plane))) for plane in planes)
     if bad:
         raise IncompatibleScanError(
-            f"Expected finite voxels, found {bad} that are NaN or infinite. Replace them by the "
-            "value of air or background before asking a model."
+            f"Expected finite voxels, found {bad} that are NaN or infinite. State what they are "
+            "with --nan VALUE (nan= in Python), such as that of air, or keep them out with "
+            "--nan padding."
         )
 
 

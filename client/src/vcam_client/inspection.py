@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from vcam_client._missing import Nan, without_nan
 from vcam_client._options import ReadOptions
 from vcam_client.errors import VcamError
 from vcam_client.reading import holds_dicom, read_options, read_volume
@@ -75,18 +76,21 @@ def inspect_scan(
     volume_index: int | None = None,
     spacing: float | Sequence[float] | None = None,
     strict: bool = False,
+    nan: Nan | None = None,
 ) -> Inspection:
     """Looks at a scan; why it can't be read is in `error`, not raised.
 
     Args:
-        path, series, volume_index, spacing, strict: as for `read_volume`.
+        path, series, volume_index, spacing, strict, nan: as for `read_volume`.
 
     Raises:
         ScanNotFoundError: nothing is there.
         InputError: an option of the wrong kind.
     """
     path = Path(path)
-    options = read_options(series=series, volume_index=volume_index, spacing=spacing, strict=strict)
+    options = read_options(
+        series=series, volume_index=volume_index, spacing=spacing, strict=strict, nan=nan
+    )
     if path.exists() and holds_dicom(path):
         return _dicom(path, options)
     try:
@@ -127,7 +131,7 @@ def _dicom(path: Path, options: ReadOptions) -> Inspection:
     try:
         series = _dicom.choose(found, path, options)
         chosen = series.number
-        volume = _dicom.read_series(series, path, options)
+        volume = without_nan(_dicom.read_series(series, path, options), options.nan)
     except VcamError as error:
         refusal = error
     return Inspection(

@@ -1,18 +1,22 @@
 """Reads a scan, whatever it is stored as."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam_client._foreign import ForeignKind, foreign_kind, refusal
+from vcam_client._missing import Nan, check_nan, unmasked, without_nan
 from vcam_client._options import ReadOptions
 from vcam_client.errors import (
     CorruptFileError,
     InputError,
     ScanNotFoundError,
     UnsupportedFormatError,
+    VcamError,
 )
 from vcam_client.volume import Volume
 
@@ -21,7 +25,12 @@ _DICOM_PREFIX = 128
 """Bytes before the marker "DICM" of a DICOM file."""
 _HEAD_BYTES = 132
 _DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
-_NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz")
+_BY_NAME: dict[str, tuple[str, ...]] = {
+    "nifti": (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz"),
+    "metaimage": (".mha", ".mhd"),
+    "mgh": (".mgh", ".mgz", ".mgh.gz"),
+}
+"""Kinds that are known by the ends of their names."""
 _KINDS: dict[str, tuple[tuple[bytes, ...], tuple[str, ...]]] = {
     "tiff": (
         (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
@@ -29,8 +38,22 @@ _KINDS: dict[str, tuple[tuple[bytes, ...], tuple[str, ...]]] = {
     ),
     "npy": ((b"\x93NUMPY",), (".npy",)),
     "picture": ((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"), (".png", ".jpg", ".jpeg")),
+    "nrrd": ((b"NRRD000",), (".nrrd", ".nhdr")),
 }
 """How files of each kind begin, and the ends of names that promise it."""
+_READERS = {
+    "nifti": ("_nifti", "read_nifti"),
+    "metaimage": ("_metaimage", "read_metaimage"),
+    "mgh": ("_mgh", "read_mgh"),
+    "nrrd": ("_nrrd", "read_nrrd"),
+    "tiff": ("_tiff", "read_tiff"),
+    "npy": ("_npy", "read_npy"),
+    "picture": ("_pictures", "read_picture"),
+}
+"""Modules, which bring nibabel, tifffile, …: imported when a file needs them."""
+
+_DETACHED = {".mhd": "_metaimage_header", ".nhdr": "_nrrd_header"}
+"""Headers whose voxels may be in a file beside them, and the modules that know which."""
 
 
 def read_volume(
@@ -40,15 +63,16 @@ def read_volume(
     volume_index: int | None = None,
     spacing: float | Sequence[float] | None = None,
     strict: bool = False,
+    nan: Nan | None = None,
 ) -> Volume:
-    """Reads one volume: NIfTI, DICOM (file, folder, zip, DICOMDIR), TIFF, .npy, PNG or JPEG.
+    """Reads one volume: NIfTI, DICOM (file, folder, zip, DICOMDIR), NRRD, TIFF, PNG, ….
 
-    What a file is follows from how it begins; NIfTI from its name. docs/formats.md says
-    what of each kind is read, and how axes, spacing and units are taken.
+    What a file is follows from how it begins; NIfTI, MetaImage and MGH from their names.
+    docs/formats.md says what of each kind is read, and how axes, spacing and units are taken.
 
     Args:
         path: the file or folder.
-        series, volume_index, spacing, strict: see `ReadOptions`.
+        series, volume_index, spacing, strict, nan: see `ReadOptions`.
 
     Raises:
         ScanNotFoundError: nothing is there.
@@ -58,15 +82,17 @@ def read_volume(
         InputError: an option that does not fit, or more voxels than the limit.
     """
     path = Path(path)
-    options = read_options(series=series, volume_index=volume_index, spacing=spacing, strict=strict)
+    options = read_options(
+        series=series, volume_index=volume_index, spacing=spacing, strict=strict, nan=nan
+    )
     if not path.exists():
         raise ScanNotFoundError(
             f"There is no file or folder {str(path)!r}. Check the path; "
-            "expected a NIfTI or DICOM file, a folder with a DICOM series, a TIFF stack, an "
-            "array (.npy) or a picture."
+            "expected a NIfTI, DICOM, NRRD, MetaImage or MGH file, a folder with a DICOM series, a "
+            "TIFF stack, an array (.npy) or a picture."
         )
     try:
-        return _read(path, options)
+        return without_nan(_read(path, options), options.nan)
     except OSError as error:
         if isinstance(error, ScanNotFoundError):
             raise
@@ -83,14 +109,17 @@ def as_volume(
     volume_index: int | None = None,
     spacing: float | Sequence[float] | None = None,
     strict: bool = False,
+    nan: Nan | None = None,
 ) -> Volume:
     """A volume from whatever a scan is given as.
 
     Args:
         scan: a path for `read_volume`, a volume, or an array [slices, rows, columns], or
             [rows, columns] of one image, which becomes a single slice. Maps come back in
-            the array's own order of axes.
+            the array's own order of axes. What a masked array hides is padding: kept out
+            of resampling, statistics and what the model sees.
         series, volume_index, strict: see `ReadOptions`; for paths.
+        nan: see `ReadOptions`; for all of them.
         spacing: see `ReadOptions`; for paths and arrays. An array without has an unknown one.
 
     Raises:
@@ -100,14 +129,14 @@ def as_volume(
     if isinstance(scan, Volume):
         if spacing is not None or series is not None or volume_index is not None:
             raise InputError("Expected reading options with a path only, received a volume.")
-        return scan
+        return without_nan(scan, check_nan(nan))
     if not isinstance(scan, np.ndarray | str | Path):
         raise InputError(
             f"Expected a path, a Volume or a NumPy array as a scan, received {type(scan).__name__}."
         )
     if not isinstance(scan, np.ndarray):
         return read_volume(
-            scan, series=series, volume_index=volume_index, spacing=spacing, strict=strict
+            scan, series=series, volume_index=volume_index, spacing=spacing, strict=strict, nan=nan
         )
     if scan.ndim not in (2, 3):
         raise InputError(
@@ -122,14 +151,17 @@ def as_volume(
         affine[2, 0], affine[1, 1] = slices, -rows
     else:
         affine[1, 0], affine[2, 1] = -slices, -rows
-    return Volume(
-        data=scan if scan.ndim == 3 else scan[None],
+    data, padding = unmasked(scan, "The array")
+    volume = Volume(
+        data=data if data.ndim == 3 else data[None],
         affine=affine,
         name="array",
+        padding=padding,
         spacing_known=known is not None,
         anatomical=False,
         slowest_first=True,
     )
+    return without_nan(volume, check_nan(nan))
 
 
 def read_options(
@@ -138,6 +170,7 @@ def read_options(
     volume_index: int | None = None,
     spacing: float | Sequence[float] | None = None,
     strict: bool = False,
+    nan: Nan | None = None,
 ) -> ReadOptions:
     """The options of `read_volume`, checked.
 
@@ -149,14 +182,16 @@ def read_options(
         volume_index=volume_index,
         spacing=_spacing(spacing),
         strict=strict,
+        nan=check_nan(nan),
     )
 
 
 def kind_of(path: Path) -> str:
     """What `read_volume` takes a file for, from its name and first bytes; it is not read further.
 
-    "nifti", "tiff", "npy", "picture" or "zip"; "misnamed" where the name promises what the
-    bytes are not; else "dicom", which may turn out to be nothing that vcam reads.
+    "nifti", "metaimage", "mgh", "nrrd", "tiff", "npy", "picture" or "zip"; "foreign" where
+    vcam doesn't read what the name says; "misnamed" where the name promises what the bytes
+    are not; else "dicom", which may turn out to be nothing that vcam reads.
 
     Raises:
         OSError: it can't be opened.
@@ -164,6 +199,8 @@ def kind_of(path: Path) -> str:
     kind = _kind(path)
     if kind is None and _misnamed(path):
         return "misnamed"
+    if kind is None and _foreign(path) is not None:
+        return "foreign"
     return kind or ("zip" if _head(path).startswith(_ZIP_MAGIC) else "dicom")
 
 
@@ -173,7 +210,28 @@ def holds_dicom(path: Path) -> bool:
         return not _slices_in(path)
     if not path.is_file() or path.stat().st_size == 0:
         return False
-    return _kind(path) is None and not _misnamed(path)
+    return _kind(path) is None and not _misnamed(path) and _foreign(path) is None
+
+
+def data_of_headers(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """The data files that headers in a folder name, by the headers' names.
+
+    Args:
+        folder: where they are.
+        names: of its files; those of .mhd and .nhdr headers are opened.
+    """
+    found = {}
+    for name in names:
+        module = _DETACHED.get(Path(name).suffix.lower())
+        if module is None:
+            continue
+        try:
+            named = import_module(f"vcam_client.{module}").data_file_named(folder / name)
+        except (OSError, VcamError):
+            continue  # a header that can't be read is a scan that fails
+        if named:
+            found[name] = named.replace("\\", "/")
+    return found
 
 
 def _spacing(given: float | Sequence[float] | None) -> tuple[float, ...] | None:
@@ -189,7 +247,6 @@ def _spacing(given: float | Sequence[float] | None) -> tuple[float, ...] | None:
 
 
 def _read(path: Path, options: ReadOptions) -> Volume:
-    # nibabel, pydicom, tifffile, … are imported when a file needs them
     if path.is_dir():
         return _read_folder(path, options)
     if not path.is_file():
@@ -203,24 +260,15 @@ def _read(path: Path, options: ReadOptions) -> Volume:
             "Copy or download the file again."
         )
     if kind is None:
+        if (foreign := _foreign(path)) is not None:
+            raise refusal(path, foreign)
         return _read_dicom(path, options)
     if options.series is not None:
         raise InputError(f"{path.name} is no DICOM file, it has no series. Leave out --series.")
-    if kind == "nifti":
-        from vcam_client._nifti import read_nifti
-
-        return read_nifti(path, options)
-    if kind == "tiff":
-        from vcam_client._tiff import read_tiff
-
-        return read_tiff(path, options)
-    if kind == "npy":
-        from vcam_client._npy import read_npy
-
-        return read_npy(path, options)
-    from vcam_client._pictures import read_picture
-
-    return read_picture(path, options)
+    module, function = _READERS[kind]
+    read: Any = getattr(import_module(f"vcam_client.{module}"), function)
+    volume: Volume = read(path, options)
+    return volume
 
 
 def _read_dicom(path: Path, options: ReadOptions) -> Volume:
@@ -262,13 +310,23 @@ def _marked(head: bytes) -> bool:
 
 
 def _kind(path: Path) -> str | None:
-    """What a file is by the way it begins, NIfTI by name; None for DICOM and the unknown."""
-    if path.name.lower().endswith(_NIFTI_SUFFIXES):
+    """What a file is by its name, else the way it begins; None for DICOM and the unknown."""
+    name = path.name.lower()
+    if name.endswith(_BY_NAME["nifti"]):
         return "nifti"
     head = _head(path)
     if _marked(head):
         return None  # whatever its name, and though it may be a TIFF besides
+    for kind, suffixes in _BY_NAME.items():
+        if name.endswith(suffixes):
+            return kind
     return next((kind for kind, (magics, _) in _KINDS.items() if head.startswith(magics)), None)
+
+
+def _foreign(path: Path) -> ForeignKind | None:
+    """The kind that a file's name says, unless vcam reads it or it is DICOM."""
+    kind = foreign_kind(path)
+    return None if kind is None or _marked(_head(path)) else kind
 
 
 def _misnamed(path: Path) -> str:

@@ -28,7 +28,7 @@ class Truth:
         remarks: how it came onto the grid, in sentences; none where it lay there.
 
     Raises:
-        InputError: the mask is not three-dimensional.
+        InputError: the mask is not three-dimensional, or a masked array.
     """
 
     mask: NDArray[np.bool_] = field(repr=False)
@@ -37,6 +37,11 @@ class Truth:
     voxels: int = field(init=False)
 
     def __post_init__(self) -> None:
+        if isinstance(self.mask, np.ma.MaskedArray):
+            raise InputError(
+                "Expected a plain array that marks voxels, received a masked one. Say what its "
+                "hidden voxels are: array.filled(False)."
+            )
         if self.mask.ndim != 3:
             raise InputError(f"Expected a mask [I, J, K], received the shape {self.mask.shape}.")
         object.__setattr__(self, "mask", self.mask.astype(bool, copy=False))

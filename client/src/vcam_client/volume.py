@@ -45,7 +45,7 @@ class Volume:
             results carry it unchanged; None for other sources.
 
     Raises:
-        InputError: the array is not 3-D and real, or the affine is not regular.
+        InputError: the array is not 3-D, plain and real, or the affine is not regular.
     """
 
     data: NDArray[Any] = field(repr=False)
@@ -63,6 +63,11 @@ class Volume:
     nifti_header: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        if isinstance(self.data, np.ma.MaskedArray):
+            raise InputError(
+                "Expected a plain array, received a masked one, whose mask would be lost. Give the "
+                "array itself as a scan, or fill it and state that value as padding."
+            )
         if self.data.ndim != 3 or 0 in self.data.shape or self.data.dtype.kind not in "iufb":
             raise InputError(
                 "Expected a 3-D array of real numbers, received "

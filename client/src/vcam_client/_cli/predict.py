@@ -58,8 +58,8 @@ def predict(
 ) -> None:
     """Score scans and show where the evidence lies.
 
-    SCAN is a NIfTI file, DICOM (a file, folder, zip or DICOMDIR), a TIFF stack or a folder of
-    slices, an array (.npy), or a picture for a 2-D model.
+    SCAN is a NIfTI, NRRD, MetaImage or MGH file, DICOM (a file, folder, zip or DICOMDIR), a TIFF
+    stack or a folder of slices, an array (.npy), or a picture for a 2-D model.
 
     For one scan: prints each class with its percentage and writes NAME_heatmap.nii.gz (the scan's
     shape and place; a picture's heatmap is a PNG), NAME_overlay.png and NAME_result.json.

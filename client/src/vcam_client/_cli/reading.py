@@ -7,7 +7,7 @@ import click
 
 
 def reading_options(command: Callable[..., None]) -> Callable[..., None]:
-    """--series, --volume-index, --spacing, --strict; values as `read_volume` takes them."""
+    """--series, --volume-index, --spacing, --nan, --strict; values as `read_volume` takes them."""
     for option in reversed(
         (
             click.option(
@@ -28,6 +28,13 @@ def reading_options(command: Callable[..., None]) -> Callable[..., None]:
                 help="Distance of voxels, for files that state none: columns, rows, slices.",
             ),
             click.option(
+                "--nan",
+                callback=_nan,
+                metavar="VALUE|padding",
+                help="What voxels are that are NaN or infinite: a value in the scan's units, or "
+                "padding, which no model sees. Refused otherwise.",
+            ),
+            click.option(
                 "--strict",
                 is_flag=True,
                 help="Refuse what could only be read by resampling or assuming something.",
@@ -40,7 +47,8 @@ def reading_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def take_reading(options: dict[str, Any]) -> dict[str, Any]:
     """The values of `reading_options`, taken out of `options`."""
-    return {name: options.pop(name) for name in ("series", "volume_index", "spacing", "strict")}
+    names = ("series", "volume_index", "spacing", "nan", "strict")
+    return {name: options.pop(name) for name in names}
 
 
 def _spacing(_context: click.Context, _option: click.Parameter, value: str | None) -> Any:
@@ -56,3 +64,15 @@ def _spacing(_context: click.Context, _option: click.Parameter, value: str | Non
             "0.02 or 0.02,0.02,0.05"
         )
     return numbers
+
+
+def _nan(_context: click.Context, _option: click.Parameter, value: str | None) -> Any:
+    if value is None or value == "padding":
+        return value
+    try:
+        number = float(value)
+    except ValueError:
+        number = float("nan")
+    if not abs(number) < float("inf"):  # NaN neither
+        raise click.BadParameter("expected a finite number, such as -1024, or padding")
+    return number

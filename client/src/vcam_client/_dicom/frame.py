@@ -10,7 +10,7 @@ from pydicom import Dataset
 
 from vcam_client._dicom.header import Header
 from vcam_client._dicom.instance import Groups, Instance, NoVolumeError, instance_of
-from vcam_client._dicom.quiet import quiet
+from vcam_client._quiet import quiet
 from vcam_client.errors import CorruptFileError, VcamError
 
 MARKS = {

@@ -22,9 +22,9 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from vcam_client._dicom.quiet import quiet
 from vcam_client._dicom.sources import Source, bytes_source
 from vcam_client._limits import MAX_UNPACKED_INSTANCE_BYTES
+from vcam_client._quiet import quiet
 from vcam_client.errors import CorruptFileError, InputError, VcamError
 
 PREFIX_BYTES = 128

@@ -13,8 +13,8 @@ from pydicom.pixels.processing import apply_modality_lut
 from vcam_client._dicom.codec import decode
 from vcam_client._dicom.frame import Frame
 from vcam_client._dicom.instance import Instance
-from vcam_client._dicom.quiet import quiet
 from vcam_client._dicom.threads import in_threads
+from vcam_client._quiet import quiet, quietly
 from vcam_client.errors import CorruptFileError, InputError, VcamError
 
 _PIXEL_DATA = (0x7FE0, 0x0010)
@@ -184,23 +184,23 @@ def _compressed(
     if not syntax.is_encapsulated:
         raise CorruptFileError("their length is not stated")
     with quiet():
-        images = generate_frames(
-            stream.read(),
-            number_of_frames=instance.frames,
-            extended_offsets=_offsets(instance),
-        )
-        by_index = {frame.index: frame for frame in frames}
-        wanted = ((by_index[n], data) for n, data in enumerate(images) if n in by_index)
-        found = 0
+        offsets = _offsets(instance)
+    images = quietly(
+        generate_frames(stream.read(), number_of_frames=instance.frames, extended_offsets=offsets)
+    )
+    by_index = {frame.index: frame for frame in frames}
+    wanted = ((by_index[n], data) for n, data in enumerate(images) if n in by_index)
+    found = 0
 
-        def decoded(item: tuple[Frame, bytes]) -> tuple[Frame, NDArray[Any]]:
-            frame, data = item
-            rows, columns = instance.rows, instance.columns
+    def decoded(item: tuple[Frame, bytes]) -> tuple[Frame, NDArray[Any]]:
+        frame, data = item
+        rows, columns = instance.rows, instance.columns
+        with quiet():
             return frame, decode(data, syntax, rows, columns, instance.bits_allocated)
 
-        for result in in_threads(decoded, wanted) if instance.frames > 1 else map(decoded, wanted):
-            found += 1
-            yield result
+    for result in in_threads(decoded, wanted) if instance.frames > 1 else map(decoded, wanted):
+        found += 1
+        yield result
     if found < len(by_index):
         raise CorruptFileError(f"the header states {instance.frames} frames, there are {found}")
 

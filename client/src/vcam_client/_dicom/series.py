@@ -15,9 +15,9 @@ import numpy as np
 from vcam_client._dicom.frame import MARKS, Frame, frames_of
 from vcam_client._dicom.header import Header, NotDicomError, read_header
 from vcam_client._dicom.instance import DIRECTORY_SOP_CLASS, NoVolumeError
-from vcam_client._dicom.quiet import quiet
 from vcam_client._dicom.sources import Source, Sources, file_source, find_sources
 from vcam_client._dicom.stack import same_positions
+from vcam_client._quiet import quiet
 from vcam_client.errors import CorruptFileError
 
 _SAME_DIRECTION = 1e-3

@@ -6,20 +6,23 @@ import stat
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from vcam_client._foreign import foreign_kind
 from vcam_client.batch._dicom_folders import series_in
-from vcam_client.batch._found import Find
+from vcam_client.batch._found import Find, bytes_of
 from vcam_client.batch._item import FoundScans, ItemKind
 from vcam_client.batch._naming import named
 from vcam_client.batch._own_results import own_results
 from vcam_client.batch._tiff_folders import slices_among
 from vcam_client.errors import InputError, ScanNotFoundError
-from vcam_client.reading import kind_of
+from vcam_client.reading import data_of_headers, kind_of
 
 STANDARD_INPUT = "-"
 _PAIR = (".img", ".img.gz")
+_DATA = (".raw", ".zraw", ".raw.gz", *_PAIR)
+"""Names of data files that no one takes for scans of their own."""
 _HEADERS = (".hdr", ".hdr.gz")
 
 _LINK = "link, not followed; list them for -: find -L FOLDER -type f"
@@ -28,9 +31,10 @@ _LINK = "link, not followed; list them for -: find -L FOLDER -type f"
 def find_scans(arguments: Sequence[str | Path]) -> FoundScans:
     """The scans that arguments name, in the order of their keys.
 
-    A folder is searched with all below it. Each NIfTI, TIFF, zip, npy, PNG and JPEG file
-    is a scan; so is each DICOM series of a folder, and each folder of 2-D TIFF files that
-    are numbered without gaps. Headers of DICOM files are read here, once.
+    A folder is searched with all below it. Each NIfTI, NRRD, MetaImage, MGH, TIFF, zip, npy,
+    PNG and JPEG file is a scan, a header with its data file one; so is each DICOM series of a
+    folder, and each folder of 2-D TIFF files that are numbered without gaps. Headers of
+    DICOM files are read here, once.
 
     Args:
         arguments: files, folders, patterns such as "scans/*/ct.nii.gz", or "-" for paths
@@ -147,21 +151,33 @@ class _Search:
         """All scans; headers of DICOM files are read."""
         finds: list[Find] = []
         dicom: dict[Path, list[str]] = {}
+        headers = {folder: data_of_headers(folder, names) for folder, names in self.folders.items()}
+        data = {
+            os.path.normpath(folder / name)
+            for folder, named in headers.items()
+            for header, name in named.items()
+            if name != header
+        }
         for folder, names in sorted(self.folders.items()):
-            by_kind = self._by_kind(folder, names)
+            by_kind = self._by_kind(folder, names, data)
             dicom[folder] = by_kind.pop("dicom", [])
             slices = slices_among(folder, by_kind.get("tiff", [])) if not dicom[folder] else []
             if slices:
                 del by_kind["tiff"]
                 finds.append(Find.of(folder, slices, ItemKind.SLICES))
             single = [name for names in by_kind.values() for name in names]
-            finds += [Find.of(folder / name, (), ItemKind.FILE) for name in single]
+            finds += [_file(folder, name, headers[folder].get(name)) for name in single]
         return finds + series_in(dicom, self.left_out)
 
-    def _by_kind(self, folder: Path, names: Iterable[str]) -> dict[str, list[str]]:
+    def _by_kind(self, folder: Path, names: Iterable[str], data: set[str]) -> dict[str, list[str]]:
+        """Names of scans by kind of file; `data` are the files of headers, no scans themselves."""
         kinds: dict[str, list[str]] = {}
         lower = {name.lower() for name in names}
         for name in sorted(names):
+            if os.path.normpath(folder / name) in data:
+                if not name.lower().endswith(_DATA):
+                    self.left_out["data file of a header"] += 1
+                continue  # its header stands for both
             try:
                 kind = kind_of(folder / name)
             except OSError as error:
@@ -169,12 +185,20 @@ class _Search:
                 continue
             if kind == "zip" and Path(name).suffix.lower() != ".zip":
                 self.left_out["not a scan"] += 1  # what an office writes is a zip, too
+            elif kind == "foreign" and (foreign := foreign_kind(folder / name)) is not None:
+                self.left_out[f"{foreign.name}, not read by vcam: {foreign.advice}"] += 1
             elif kind == "nifti" and _has_header(name.lower(), lower):
                 continue  # its header stands for both
             else:
                 # a damaged file is a scan that fails, not one that is passed over
                 kinds.setdefault("file" if kind == "misnamed" else kind, []).append(name)
         return kinds
+
+
+def _file(folder: Path, name: str, data: str | None) -> Find:
+    """A scan of one file, or of a header and its data, whose bytes count as well."""
+    find = Find.of(folder / name, (), ItemKind.FILE)
+    return find if data is None else replace(find, size=find.size + bytes_of([folder / data]))
 
 
 def _unfit(path: Path) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from vcam_client._missing import without_nan
 from vcam_client._options import ReadOptions
 from vcam_client.errors import InconsistentSeriesError, InputError
 from vcam_client.volume import Volume
@@ -61,8 +62,9 @@ class ScanItem:
         if self.kind is ItemKind.SLICES:
             from vcam_client._slice_folder import read_slices
 
-            return read_slices(self.path, [self.path / name for name in self.files], options)
-        return self._read_series(options)
+            slices = [self.path / name for name in self.files]
+            return without_nan(read_slices(self.path, slices, options), options.nan)
+        return without_nan(self._read_series(options), options.nan)
 
     def _read_series(self, options: ReadOptions) -> Volume:
         from vcam_client import _dicom

@@ -8,7 +8,7 @@ from pathlib import Path
 from vcam_client.batch._found import Find
 from vcam_client.batch._item import ItemKind, ScanItem
 
-_SUFFIXES = (".nii.gz", ".hdr.gz", ".img.gz")
+_SUFFIXES = (".nii.gz", ".hdr.gz", ".img.gz", ".mgh.gz")
 
 
 def named(finds: Iterable[Find], root: Path) -> list[ScanItem]:
