@@ -34,6 +34,7 @@ class SeriesFacts:
         stored: type of the stored values.
         transfer_syntax: by name.
         quirks: what is unusual, in words.
+        differs: what distinguishes it from other volumes of the same SeriesInstanceUID.
         refusal: why it can't be read; "" where it can.
         series_number: of the scanner.
         description, uid: may identify a patient, shown only when asked for.
@@ -49,6 +50,7 @@ class SeriesFacts:
     stored: str
     transfer_syntax: str
     quirks: tuple[str, ...]
+    differs: tuple[str, ...]
     refusal: str
     series_number: str
     description: str
@@ -75,7 +77,8 @@ def facts_of(series: Series, path: Path, options: ReadOptions) -> SeriesFacts:
         units=units_of(first),
         stored=_stored(first),
         transfer_syntax=", ".join(sorted(UID(s).name for s in syntaxes)),
-        quirks=tuple(_quirks(series, stack, syntaxes)),
+        quirks=(*_quirks(series, stack, syntaxes), *series.warnings),
+        differs=series.differs,
         refusal=refusal,
         series_number=str(first.instance.dataset.get("SeriesNumber") or ""),
         description=str(first.instance.dataset.get("SeriesDescription") or ""),

@@ -72,11 +72,17 @@ _UNITS = {
     "NominalPercentageOfRespiratoryPhase": " %",
 }
 _VALUES_SHOWN = frozenset(
-    {*_UNITS, "EchoNumbers", "TemporalPositionIdentifier", "AcquisitionNumber"},
+    {
+        *_UNITS,
+        "DiffusionGradientOrientation",
+        "EchoNumbers",
+        "TemporalPositionIdentifier",
+        "AcquisitionNumber",
+    }
 )
 """Numbers that identify nobody; of all others only their rank is shown."""
 _MOST_SHOWN = 12
-"""Characters of a value; a longer one is damaged."""
+"""Characters of a number; a longer one is damaged."""
 
 
 def marks_of(dataset: Dataset, look: Groups) -> dict[str, str]:
@@ -125,10 +131,16 @@ def shown(name: str, value: str, values: Sequence[str]) -> str:
     """
     if value == "":
         return f"no {name}"
-    if name in _VALUES_SHOWN and number_of(value) is not None and len(value) <= _MOST_SHOWN:
-        return f"{name} {value}{_UNITS.get(name, '')}"
+    numbers = value.split("\\")
+    if name in _VALUES_SHOWN and all(_harmless(number) for number in numbers):
+        listed = numbers[0] if len(numbers) == 1 else f"({', '.join(numbers)})"
+        return f"{name} {listed}{_UNITS.get(name, '')}"
     distinct = sorted({v for v in values if v}, key=order_of)
     return f"{name} {distinct.index(value) + 1} of {len(distinct)}"
+
+
+def _harmless(value: str) -> bool:
+    return number_of(value) is not None and len(value) <= _MOST_SHOWN
 
 
 def _inside(look: Groups, place: Sequence[str]) -> Any:
