@@ -120,6 +120,26 @@ def test_a_stack_stays_one_and_is_where_it_was(name: str, template: Frame) -> No
     assert wrong == []
 
 
+def test_directions_that_flicker_between_two_roundings_are_one(template: Frame) -> None:
+    rng = np.random.default_rng(7)
+    wrong = []
+    for n in range(STACKS // 6):
+        truth = Truth(rng, drift_deg=0.2)
+        frames = []
+        for frame in truth.frames(template, (2, 9)):
+            direction = np.round(frame.direction + rng.normal(0, 2e-4, 6), 3)
+            direction /= np.repeat(np.linalg.norm(direction.reshape(2, 3), axis=1), 3)
+            frames.append(replace(frame, direction=direction))
+        groups = groups_of(frames)
+        ordered = stack(groups[0], (SPACING, SPACING), "scan")
+        first = ordered.frames[0]
+        affine = lps_to_ras_affine(first, ordered.spacing, ordered.step, first.position)
+        near = farthest(affine, truth.affine, truth.slices) < 0.6
+        if len(groups) != 1 or not ordered.regular or not near:
+            wrong.append(n)
+    assert wrong == []
+
+
 ROUNDED = {name: KINDS[name] for name in KINDS if "3 decimals" in name or "drift" in name}
 
 

@@ -330,6 +330,50 @@ def test_a_part_of_what_belongs_together_is_read_with_a_warning(tmp_path: Path) 
     assert "Row 2 of vcam-client inspect continues" in describe_inspection(inspect_scan(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("slices", "drift"), [(200, 0.005), (400, 0.0004), (60, 0.0131)], ids=["5 µm", "0.4 µm", "0.3°"]
+)
+def test_a_stack_whose_origin_drifts_is_one_volume(
+    tmp_path: Path, slices: int, drift: float
+) -> None:
+    voxels = np.arange(slices * 12, dtype=np.int16).reshape(slices, 3, 4)
+    write_series(tmp_path, voxels, (0, 0, 0), spacing=(1, 1, 2.5), step=(drift, -drift / 2, 2.5))
+    volume = read_volume(tmp_path)
+    np.testing.assert_array_equal(volume.data, voxels.transpose(2, 1, 0))
+    np.testing.assert_allclose(volume.affine[:3, 2], [-drift, drift / 2, 2.5], atol=1e-6)
+    assert volume.warnings == ()
+
+
+def test_a_rounded_oblique_series_is_one_volume_in_place(tmp_path: Path) -> None:
+    direction = np.array([0.9231, 0.2764, 0.2675, -0.2418, 0.9578, -0.1554])
+    voxels = np.arange(90 * 12, dtype=np.int16).reshape(90, 3, 4)
+    normal = np.cross(direction[:3], direction[3:])
+    normal /= np.linalg.norm(normal)
+    for n, pixels in enumerate(voxels):
+        place = np.round(np.array([-120.0, 33.0, 7.0]) + 1.3 * n * normal, 2)
+        write_slice(tmp_path / f"{n}", pixels, place, np.round(direction, 3))
+    volume = read_volume(tmp_path)
+    np.testing.assert_array_equal(volume.data, voxels.transpose(2, 1, 0))
+    assert volume.warnings == ()
+    lps = np.diag([-1, -1, 1, 1]) @ volume.affine
+    np.testing.assert_allclose(lps[:3, 0], direction[:3], atol=6e-4)
+    np.testing.assert_allclose(lps[:3, 1], direction[3:], atol=6e-4)
+    np.testing.assert_allclose(lps[:3, 2], 1.3 * normal, atol=2e-4)
+
+
+def test_lone_slices_with_a_series_each_say_so(tmp_path: Path) -> None:
+    write_frames(tmp_path, VOXELS, lambda n: {"SeriesInstanceUID": f"1.2.{n}"})
+    assert rows_of(tmp_path) == [(f"SeriesInstanceUID {n} of 6",) for n in range(1, 7)]
+
+
+def test_a_stack_that_jumps_aside_is_resampled_and_says_why(tmp_path: Path) -> None:
+    for n, pixels in enumerate(VOXELS):
+        write_slice(tmp_path / str(n), pixels, (3.0 * (n == 3), 0, 2 * n))
+    volume = read_volume(tmp_path)
+    assert "shifted sideways from slice to slice" in volume.warnings[0]
+    assert "shifted sideways" in " ".join(inspect_scan(tmp_path).series[0].quirks)
+
+
 def test_echoes_and_volumes_elsewhere_don_t_continue_each_other(tmp_path: Path) -> None:
     write_series(tmp_path / "a", VOXELS, (0, 0, 0), spacing=(1, 1, 2))
     write_series(tmp_path / "b", VOXELS, (40, 0, 12), spacing=(1, 1, 2))

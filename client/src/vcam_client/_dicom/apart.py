@@ -20,6 +20,7 @@ _NAMED_MM = 0.05
 """Least differences of orientation and of origin within the plane that are named."""
 _RANKED = {
     "StudyInstanceUID": "study",
+    "SeriesInstanceUID": "SeriesInstanceUID",
     "SeriesNumber": "SeriesNumber",
     "FrameOfReferenceUID": "frame of reference",
 }
@@ -34,14 +35,20 @@ def text(frame: Frame, keyword: str) -> str:
 def differences(volumes: Sequence[Sequence[Frame]]) -> list[tuple[str, ...]]:
     """For each volume: what distinguishes it from the others of its SeriesInstanceUID.
 
+    Lone slices count as one series: some programs give each a UID.
+
     Returns:
         Phrases such as "EchoTime 10 ms", as few as distinguish all; () for the only
         volume of a series.
     """
     rows: list[tuple[str, ...]] = [()] * len(volumes)
-    series: dict[str, list[int]] = {}
+    series: dict[tuple[object, ...], list[int]] = {}
     for n, volume in enumerate(volumes):
-        series.setdefault(text(volume[0], "SeriesInstanceUID"), []).append(n)
+        first = volume[0].instance
+        lone = len(volume) == 1 and not first.radiograph
+        shape = (first.modality, first.rows, first.columns)
+        key = shape if lone else (text(volume[0], "SeriesInstanceUID"),)
+        series.setdefault(key, []).append(n)
     for members in series.values():
         if len(members) > 1:
             phrases = _phrases([volumes[n] for n in members])
@@ -125,10 +132,11 @@ def _span(volume: Sequence[Frame], normal: NDArray[np.float64]) -> tuple[float, 
 
 def _origins(volumes: Sequence[Sequence[Frame]]) -> list[list[str]]:
     """How far each is beside the first, within the plane; where each begins; its slices."""
-    normal, reference = volumes[0][0].normal, volumes[0][0].position
+    normal = volumes[0][0].normal
+    middles = [np.mean([frame.position for frame in volume], axis=0) for volume in volumes]
     beside = []
-    for volume in volumes:
-        away = np.mean([frame.position for frame in volume], axis=0) - reference
+    for middle in middles:
+        away = middle - middles[0]
         beside.append(float(np.linalg.norm(away - (away @ normal) * normal)))
     shift = [f"{mm:.3g} mm beside the first" if mm > _NAMED_MM else "" for mm in beside]
     begin = [f"begins at {_span(v, normal)[0]:.2f} mm along its normal" for v in volumes]

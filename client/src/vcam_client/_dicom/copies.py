@@ -1,6 +1,5 @@
 """The same instance twice: copies are dropped, and counted."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -20,8 +19,8 @@ _ELEMENTS = (
 """Of an instance that has to be the same in a copy, beside all that decides its voxels."""
 
 
-def without_copies(frames: Iterable[Frame]) -> tuple[list[Frame], Counter[Instance]]:
-    """Leaves one of each instance, and says how many copies of it were dropped.
+def without_copies(frames: Iterable[Frame]) -> tuple[list[Frame], dict[Instance, list[Instance]]]:
+    """Leaves one of each instance, and gives the copies of it that were dropped.
 
     A copy has the same SOPInstanceUID, the same elements as far as vcam reads them, and
     the same pixels. Instances that share a SOPInstanceUID and differ are all kept.
@@ -30,7 +29,7 @@ def without_copies(frames: Iterable[Frame]) -> tuple[list[Frame], Counter[Instan
     for frame in frames:
         instances.setdefault(frame.instance, []).append(frame)
     kept: dict[object, list[Instance]] = {}
-    dropped: Counter[Instance] = Counter()
+    dropped: dict[Instance, list[Instance]] = {}
     for instance, own in instances.items():
         uid = str(instance.dataset.get("SOPInstanceUID") or "").strip()
         others = kept.setdefault(uid or instance, [])
@@ -38,7 +37,7 @@ def without_copies(frames: Iterable[Frame]) -> tuple[list[Frame], Counter[Instan
         if first is None:
             others.append(instance)
         else:
-            dropped[first] += 1
+            dropped.setdefault(first, []).append(instance)
     left = {instance for group in kept.values() for instance in group}
     return [f for i, own in instances.items() if i in left for f in own], dropped
 

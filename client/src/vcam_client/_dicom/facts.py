@@ -145,7 +145,9 @@ def _geometry_quirks(stack: Stack) -> list[str]:
     gap = float(np.median(np.diff(stack.along)))
     if stack.tilted:
         found.append(f"gantry tilt of {stack.tilt_deg:.1f}°")
-    if not stack.even:
+    if stack.crooked:
+        found.append("slices are shifted sideways, not on one straight line")
+    elif not stack.even:
         gaps = np.diff(stack.along)
         found.append(f"uneven spacing, {gaps.min():.3g} to {gaps.max():.3g} mm")
     stated = first.instance.dataset.get("SpacingBetweenSlices")

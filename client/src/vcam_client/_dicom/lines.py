@@ -12,6 +12,8 @@ from vcam_client._dicom.frame import Frame
 
 ON_LINE_MM = 0.1
 """Largest distance within the plane of a slice from its stack's line."""
+_JOG_MM = 0.25
+"""The same, of a stack that no gap gives away to be two."""
 SAME_POSITION_MM = 1e-3
 _SAME_POSITION = 0.02
 """Distance below which slices are at one position, as a share of the typical one."""
@@ -23,6 +25,8 @@ _MOST_EVEN = 0.25
 """… but no more than this share of the spacing."""
 _SEEDS = 200
 """Slices through which lines are tried, at most."""
+_REFITS = 20
+"""Times that slices are given to the nearest line and lines are fitted again, at most."""
 _LEAST_ON_LINE = 3
 """Slices on a line that nothing but they suggests; any two are on one."""
 
@@ -102,27 +106,65 @@ def makes_a_stack(frames: Sequence[Frame]) -> bool:
 def by_line(frames: Sequence[Frame]) -> list[list[Frame]]:
     """Stacks side by side; frames that are not all on lines stay together.
 
-    A line through the slices that most others are on is taken out first, and so on.
+    A line through the slices that most others are on is taken out first, and so on,
+    until each slice is on the nearest of the lines.
     """
-    if straight(frames):
+    if straight(frames) or _jogged(frames):
         return [list(frames)]
     direction = frames[0].direction
     positions = np.array([frame.position for frame in frames])
     places = along(frames)
     across = positions @ direction.reshape(2, 3).T
+    design = np.stack([np.ones_like(places), places - places.mean()], axis=1)
     left = np.argsort(places, kind="stable")
     slopes: list[NDArray[np.float64]] = [np.zeros(2)]
     found: list[NDArray[np.int64]] = []
-    while left.size:
+    while left.size and 2 * (len(found) + 1) <= len(frames):
         on = _fullest_line(places[left], across[left], slopes)
         if on is None:
-            return [list(frames)]
+            break
         found.append(left[on])
         left = left[~on]
-    if len(found) == 1 or 2 * len(found) > len(frames):
-        return [list(frames)]
-    found.sort(key=lambda line: int(line.min()))
-    return [[frames[i] for i in np.sort(line)] for line in found]
+        nearest = _on_nearest(design, across, found)
+        if nearest is not None:
+            parts = [np.flatnonzero(nearest == n).tolist() for n in range(len(found))]
+            return [[frames[i] for i in part] for part in sorted(parts)]
+    return [list(frames)]
+
+
+def _jogged(frames: Sequence[Frame]) -> bool:
+    """Whether an evenly spaced stack is only a little off a line: a table that was moved."""
+    places = np.sort(along(frames))
+    if same_positions(frames) or not evenly_spaced(places):
+        return False
+    return off_line(np.array([f.position for f in frames]), along(frames)) <= _JOG_MM
+
+
+def _on_nearest(
+    design: NDArray[np.float64], across: NDArray[np.float64], found: Sequence[NDArray[np.int64]]
+) -> NDArray[np.int64] | None:
+    """Which of some lines each slice is on, once all are fitted again; None where one is on none.
+
+    Args:
+        design: [N, 2], 1 and the position along the normal.
+        across: [N, 2] within the plane.
+        found: slices that are on each line so far.
+    """
+    if len(found) < 2:
+        return None
+    nearest = np.full(len(across), -1)
+    for n, part in enumerate(found):
+        nearest[part] = n
+    for _ in range(_REFITS):
+        lines = [np.linalg.lstsq(design[nearest == n], across[nearest == n], rcond=None)[0]
+                 for n in range(len(found))]  # fmt: skip
+        away = np.stack([np.linalg.norm(across - design @ line, axis=1) for line in lines])
+        before, nearest = nearest, away.argmin(axis=0)
+        if (np.bincount(nearest, minlength=len(found)) < 2).any():
+            return None
+        if (nearest == before).all():
+            break
+    return nearest if float(away.min(axis=0).max()) <= ON_LINE_MM else None
 
 
 def _fullest_line(

@@ -41,9 +41,15 @@ MARKS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime"),
         ("CardiacSynchronizationSequence", "ActualCardiacTriggerDelayTime"),
     ),
+    "CardiacCyclePosition": (("CardiacSynchronizationSequence", "CardiacCyclePosition"),),
     "NominalPercentageOfRespiratoryPhase": (
         ("RespiratorySynchronizationSequence", "NominalPercentageOfRespiratoryPhase"),
     ),
+    "RespiratoryCyclePosition": (
+        ("RespiratorySynchronizationSequence", "RespiratoryCyclePosition"),
+    ),
+    "VelocityEncodingDirection": (("MRVelocityEncodingSequence", "VelocityEncodingDirection"),),
+    "ReceiveCoilName": (("MRReceiveCoilSequence", "ReceiveCoilName"),),
     "ConvolutionKernel": (("CTReconstructionSequence", "ConvolutionKernel"),),
     "SliceThickness": (("PixelMeasuresSequence", "SliceThickness"),),
     "KVP": (("CTXRayDetailsSequence", "KVP"),),
@@ -58,7 +64,7 @@ MARKS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 Element of a single frame → where enhanced images have it: functional group, then element.
 """
 DIMENSION = "DimensionIndexValues"
-"""Followed by the number of the dimension, from 1: marks of enhanced images only."""
+"""With the number of the dimension, from 1: "DimensionIndexValues[2]"; enhanced images only."""
 _UNITS = {
     "EchoTime": " ms",
     "InversionTime": " ms",
@@ -99,7 +105,7 @@ def marks_of(dataset: Dataset, look: Groups) -> dict[str, str]:
     if not marks["DiffusionGradientOrientation"]:
         marks["DiffusionGradientOrientation"] = _canonical(_direction(dataset))
     for n, index in enumerate(_several(look("FrameContentSequence", DIMENSION)), 1):
-        marks[f"{DIMENSION} {n}"] = _canonical(index)
+        marks[f"{DIMENSION}[{n}]"] = _canonical(index)
     return marks
 
 
@@ -132,7 +138,8 @@ def shown(name: str, value: str, values: Sequence[str]) -> str:
     if value == "":
         return f"no {name}"
     numbers = value.split("\\")
-    if name in _VALUES_SHOWN and all(_harmless(number) for number in numbers):
+    known = name in _VALUES_SHOWN or name.startswith(DIMENSION)
+    if known and all(_harmless(number) for number in numbers):
         listed = numbers[0] if len(numbers) == 1 else f"({', '.join(numbers)})"
         return f"{name} {listed}{_UNITS.get(name, '')}"
     distinct = sorted({v for v in values if v}, key=order_of)

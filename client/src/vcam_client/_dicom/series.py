@@ -37,12 +37,14 @@ class Series:
         differs: what distinguishes it from other volumes of the same SeriesInstanceUID,
             in phrases.
         warnings: what had to be assumed to put its frames together, in sentences.
+        copies: instances that are left out as copies of its own.
     """
 
     number: int
     frames: tuple[Frame, ...]
     differs: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    copies: tuple[Instance, ...] = ()
 
     @property
     def uid(self) -> str:
@@ -51,8 +53,9 @@ class Series:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Where its frames lie on disk, sorted; empty for members of an archive."""
-        paths = {frame.instance.header.source.path for frame in self.frames}
+        """Where its frames and their copies are on disk, sorted; empty for an archive's members."""
+        instances = [*(frame.instance for frame in self.frames), *self.copies]
+        paths = {instance.header.source.path for instance in instances}
         return tuple(sorted(path for path in paths if path is not None))
 
     @property
@@ -179,28 +182,30 @@ def _has_link(folder: Path, parts: Sequence[str]) -> bool:
 
 def _volumes(frames: list[Frame]) -> tuple[Series, ...]:
     """Numbers the volumes, and says what is known of each from the others."""
-    single, copies = without_copies(frames)
+    single, dropped = without_copies(frames)
     groups = sorted(groups_of(single), key=_sort_key)
+    copies = [
+        [copy for instance in {f.instance for f in group} for copy in dropped.get(instance, ())]
+        for group in groups
+    ]
     differs, more = differences(groups), continued(groups)
     return tuple(
         Series(
             number=n + 1,
             frames=tuple(group),
             differs=differs[n],
-            warnings=_warnings(group, copies, [other + 1 for other in more.get(n, ())]),
+            warnings=_warnings(group, len(copies[n]), [other + 1 for other in more.get(n, ())]),
+            copies=tuple(copies[n]),
         )
         for n, group in enumerate(groups)
     )
 
 
-def _warnings(
-    frames: Sequence[Frame], copies: Counter[Instance], rows: Sequence[int]
-) -> tuple[str, ...]:
+def _warnings(frames: Sequence[Frame], copies: int, rows: Sequence[int]) -> tuple[str, ...]:
     found = []
-    dropped = sum(copies[instance] for instance in {frame.instance for frame in frames})
-    if dropped:
+    if copies:
         found.append(
-            f"{dropped} {'file is a copy' if dropped == 1 else 'files are copies'} of another "
+            f"{copies} {'file is a copy' if copies == 1 else 'files are copies'} of another "
             "(the same SOPInstanceUID, elements and pixels): each instance is taken once."
         )
     references = len({text(frame, "FrameOfReferenceUID") for frame in frames})

@@ -53,6 +53,11 @@ class Stack:
         return self.tilt_deg > _TILT_DEG
 
     @property
+    def crooked(self) -> bool:
+        """Whether slices are equally spaced, but not on a straight line."""
+        return not self.even and evenly_spaced(self.along)
+
+    @property
     def regular(self) -> bool:
         """Whether an affine with perpendicular axes describes it."""
         return self.even and not self.tilted

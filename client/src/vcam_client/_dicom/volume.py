@@ -200,7 +200,9 @@ def _irregularity(ordered: Stack) -> str:
     parts = []
     if ordered.tilted:
         parts.append(f"stacked {ordered.tilt_deg:.1f}° off its normal (gantry tilt)")
-    if not ordered.even:
+    if ordered.crooked:
+        parts.append("shifted sideways from slice to slice")
+    elif not ordered.even:
         gaps = np.diff(ordered.along)
         parts.append(f"unevenly spaced ({gaps.min():.3g} to {gaps.max():.3g} mm)")
     return " and ".join(parts)
