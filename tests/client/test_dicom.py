@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from client.dicom_files import CR, MR, write_series, write_slice
+from pydicom.uid import generate_uid
 
 from vcam_client import read_volume
 from vcam_client.errors import (
@@ -119,8 +121,10 @@ def test_a_missing_slice_is_named(tmp_path: Path) -> None:
 
 def test_a_position_twice_is_named(tmp_path: Path) -> None:
     paths = write_series(tmp_path, VOXELS)
-    (tmp_path / "again").write_bytes(paths[1].read_bytes())
-    with pytest.raises(InconsistentSeriesError, match=r"same position \(7\.5 mm"):
+    dataset = pydicom.dcmread(paths[1])
+    dataset.SOPInstanceUID = generate_uid()
+    dataset.save_as(tmp_path / "again")
+    with pytest.raises(InconsistentSeriesError, match=r"same position \(7\.5 mm.*Nothing in their"):
         read_volume(tmp_path)
 
 

@@ -80,6 +80,13 @@ def missing(folder: Path) -> Path:
 
 
 def twice(folder: Path) -> Path:
+    dataset = pydicom.dcmread(series(folder)[2])
+    dataset.InstanceNumber = 99  # the same instance by its UID, but another by its content
+    dataset.save_as(folder / "again")
+    return folder
+
+
+def copied(folder: Path) -> Path:
     (folder / "again").write_bytes(series(folder)[2].read_bytes())
     return folder
 
@@ -216,12 +223,13 @@ def single(folder: Path) -> Path:
 
 
 CASES: list[Callable[[Path], Path]] = [
-    whole, missing, twice, two, tilted, truncated, cut_header, localizer, colour, unknown_class,
-    no_class, a_name_as_modality, a_name_as_series_number, a_name_as_a_number, unknown_syntax,
+    whole, missing, twice, copied, two, tilted, truncated, cut_header, localizer, colour,
+    unknown_class, no_class, a_name_as_modality, a_name_as_series_number, a_name_as_a_number,
+    unknown_syntax,
     no_position, damaged_codestream, damaged_deflate, damaged_frames,
     a_dicomdir_of_missing_files, nifti, single,
 ]  # fmt: skip
-REFUSED = {f.__name__ for f in CASES} - {"whole", "tilted", "single"}
+REFUSED = {f.__name__ for f in CASES} - {"whole", "tilted", "single", "copied"}
 
 
 @pytest.mark.parametrize("strict", [False, True], ids=["", "strict"])

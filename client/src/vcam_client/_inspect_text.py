@@ -44,7 +44,11 @@ def _series(inspection: Inspection, identifiers: bool) -> str:
         lines.append("  ".join(c for c in columns if c) + mark)
         if identifiers:
             lines.append(f"     {facts.description or 'no description'}, {facts.uid or 'no UID'}")
-        lines += [f"     · {quirk}" for quirk in facts.quirks]
+        if facts.differs:
+            lines.append(f"     · of this series: {', '.join(facts.differs)}")
+        # of the volume that is read, they stand among its notes
+        told = inspection.volume.warnings if mark and inspection.volume else ()
+        lines += [f"     · {quirk}" for quirk in facts.quirks if quirk not in told]
         if facts.refusal and facts.refusal != str(inspection.error):
             lines.append(f"     ✗ {facts.refusal}")
     return "\n".join(lines)

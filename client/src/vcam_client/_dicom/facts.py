@@ -34,6 +34,7 @@ class SeriesFacts:
         stored: type of the stored values.
         transfer_syntax: by name.
         quirks: what is unusual, in words.
+        differs: what distinguishes it from other volumes of the same SeriesInstanceUID.
         refusal: why it can't be read; "" where it can.
         series_number: of the scanner.
         description, uid: may identify a patient, shown only when asked for.
@@ -49,6 +50,7 @@ class SeriesFacts:
     stored: str
     transfer_syntax: str
     quirks: tuple[str, ...]
+    differs: tuple[str, ...]
     refusal: str
     series_number: str
     description: str
@@ -75,7 +77,8 @@ def facts_of(series: Series, path: Path, options: ReadOptions) -> SeriesFacts:
         units=units_of(first),
         stored=_stored(first),
         transfer_syntax=", ".join(sorted(UID(s).name for s in syntaxes)),
-        quirks=tuple(_quirks(series, stack, syntaxes)),
+        quirks=(*_quirks(series, stack, syntaxes), *series.warnings),
+        differs=series.differs,
         refusal=refusal,
         series_number=str(first.instance.dataset.get("SeriesNumber") or ""),
         description=str(first.instance.dataset.get("SeriesDescription") or ""),
@@ -142,7 +145,9 @@ def _geometry_quirks(stack: Stack) -> list[str]:
     gap = float(np.median(np.diff(stack.along)))
     if stack.tilted:
         found.append(f"gantry tilt of {stack.tilt_deg:.1f}°")
-    if not stack.even:
+    if stack.crooked:
+        found.append("slices are shifted sideways, not on one straight line")
+    elif not stack.even:
         gaps = np.diff(stack.along)
         found.append(f"uneven spacing, {gaps.min():.3g} to {gaps.max():.3g} mm")
     stated = first.instance.dataset.get("SpacingBetweenSlices")

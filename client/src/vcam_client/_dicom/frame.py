@@ -10,27 +10,10 @@ from pydicom import Dataset
 
 from vcam_client._dicom.header import Header
 from vcam_client._dicom.instance import Groups, Instance, NoVolumeError, instance_of
+from vcam_client._dicom.marks import marks_of
 from vcam_client._quiet import quiet
 from vcam_client.errors import CorruptFileError, VcamError
 
-MARKS = {
-    "ImageType": ("MRImageFrameTypeSequence", "FrameType"),
-    "ComplexImageComponent": ("MRImageFrameTypeSequence", "ComplexImageComponent"),
-    "StackID": ("FrameContentSequence", "StackID"),
-    "EchoTime": ("MREchoSequence", "EffectiveEchoTime"),
-    "EchoNumbers": ("", ""),
-    "TemporalPositionIdentifier": ("FrameContentSequence", "TemporalPositionIndex"),
-    "DiffusionBValue": ("MRDiffusionSequence", "DiffusionBValue"),
-    "DiffusionGradientOrientation": ("", ""),
-    "TriggerTime": ("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime"),
-    "ConvolutionKernel": ("CTReconstructionSequence", "ConvolutionKernel"),
-    "SliceThickness": ("PixelMeasuresSequence", "SliceThickness"),
-    "AcquisitionNumber": ("FrameContentSequence", "FrameAcquisitionNumber"),
-}
-"""What tells volumes apart that share a series and positions, most telling first.
-
-Element of a single frame → its functional group and element in enhanced images.
-"""
 _LARGEST_MM = 1e6
 """Beyond any scanner: farther, larger and thicker is damage."""
 _LEAST_SPACING_MM = 1e-5
@@ -120,7 +103,7 @@ def _frame(instance: Instance, n: int) -> Frame:
         spacing=_spacing(spacing),
         thickness=_thickness(thickness),
         **_rescale(dataset, look),
-        marks=_marks(dataset, look),
+        marks=marks_of(dataset, look),
     )
 
 
@@ -179,14 +162,6 @@ def _rescale(dataset: Dataset, look: Groups) -> dict[str, Any]:
         "intercept": b if stated else None,
         "rescale_type": str(kind or "").upper(),
     }
-
-
-def _marks(dataset: Dataset, look: Groups) -> dict[str, str]:
-    marks = {}
-    for name, (group, keyword) in MARKS.items():
-        value = look(group, keyword) if group else None
-        marks[name] = str(dataset.get(name) or "" if value is None else value)
-    return marks
 
 
 def _point(value: Any) -> NDArray[np.float64]:

@@ -4,31 +4,27 @@ A series is known by what it is: identifiers, shape, orientation and spacing of
 its frames. An empty or shared SeriesInstanceUID does not mix volumes.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
-from vcam_client._dicom.frame import MARKS, Frame, frames_of
+from vcam_client._dicom.apart import continued, differences, text
+from vcam_client._dicom.copies import without_copies
+from vcam_client._dicom.frame import Frame, frames_of
+from vcam_client._dicom.grouping import groups_of
 from vcam_client._dicom.header import Header, NotDicomError, read_header
-from vcam_client._dicom.instance import DIRECTORY_SOP_CLASS, NoVolumeError
+from vcam_client._dicom.instance import DIRECTORY_SOP_CLASS, Instance, NoVolumeError
+from vcam_client._dicom.marks import MARKS, order_of
 from vcam_client._dicom.sources import Source, Sources, file_source, find_sources
-from vcam_client._dicom.stack import same_positions
 from vcam_client._quiet import quiet
 from vcam_client.errors import CorruptFileError
 
-_SAME_DIRECTION = 1e-3
-"""Largest difference of a direction cosine within one volume."""
-_SAME_SPACING = 1e-4
-"""Largest relative difference of the pixel spacing within one volume."""
-_ORIGIN_DIGITS = 1
-"""Decimals of a millimetre to which origins in the plane are compared."""
-
-_RECONSTRUCTIONS = ("ConvolutionKernel", "SliceThickness")
-"""What is one throughout a reconstruction; scanners change it along the patient at most."""
+SERIES_NUMBER = re.compile("-?[0-9]{1,11}")
+"""VR IS; what a damaged header has instead is neither a number nor shown."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,20 +34,28 @@ class Series:
     Attributes:
         number: its row in the table, from 1.
         frames: at least one.
+        differs: what distinguishes it from other volumes of the same SeriesInstanceUID,
+            in phrases.
+        warnings: what had to be assumed to put its frames together, in sentences.
+        copies: instances that are left out as copies of its own.
     """
 
     number: int
     frames: tuple[Frame, ...]
+    differs: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    copies: tuple[Instance, ...] = ()
 
     @property
     def uid(self) -> str:
         """The SeriesInstanceUID; "" where there is none."""
-        return _text(self.frames[0], "SeriesInstanceUID")
+        return text(self.frames[0], "SeriesInstanceUID")
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Where its frames lie on disk, sorted; empty for members of an archive."""
-        paths = {frame.instance.header.source.path for frame in self.frames}
+        """Where its frames and their copies are on disk, sorted; empty for an archive's members."""
+        instances = [*(frame.instance for frame in self.frames), *self.copies]
+        paths = {instance.header.source.path for instance in instances}
         return tuple(sorted(path for path in paths if path is not None))
 
     @property
@@ -115,9 +119,7 @@ def _found(headers: Iterable[Header], left_out: Counter[str], damaged: bool) -> 
         except CorruptFileError as reason:
             left_out[str(reason)] += 1
             damaged = True
-    groups = sorted((g for group in _groups(frames) for g in _split(group)), key=_sort_key)
-    series = tuple(Series(number=n, frames=tuple(g)) for n, g in enumerate(groups, 1))
-    return Found(series=series, left_out=left_out, damaged=damaged)
+    return Found(series=_volumes(frames), left_out=left_out, damaged=damaged)
 
 
 def _headers(sources: Sources) -> tuple[list[Header], Counter[str], bool]:
@@ -178,94 +180,68 @@ def _has_link(folder: Path, parts: Sequence[str]) -> bool:
     return False
 
 
-def _groups(frames: Iterable[Frame]) -> list[list[Frame]]:
-    """Frames that could make one volume: the same series, shape, orientation, spacing."""
-    buckets: dict[tuple[object, ...], list[list[Frame]]] = {}
-    for frame in frames:
-        instance = frame.instance
-        alone = instance if instance.radiograph or instance.unplaced else None
-        key = (
-            *(_text(frame, k) for k in ("StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber")),
-            _text(frame, "FrameOfReferenceUID"),
-            instance.modality,
-            (instance.rows, instance.columns),
-            alone,
+def _volumes(frames: list[Frame]) -> tuple[Series, ...]:
+    """Numbers the volumes, and says what is known of each from the others."""
+    single, dropped = without_copies(frames)
+    groups = sorted(groups_of(single), key=_sort_key)
+    copies = [
+        [copy for instance in {f.instance for f in group} for copy in dropped.get(instance, ())]
+        for group in groups
+    ]
+    differs, more = differences(groups), continued(groups)
+    return tuple(
+        Series(
+            number=n + 1,
+            frames=tuple(group),
+            differs=differs[n],
+            warnings=_warnings(group, len(copies[n]), [other + 1 for other in more.get(n, ())]),
+            copies=tuple(copies[n]),
         )
-        groups = buckets.setdefault(key, [])
-        mates = next((group for group in groups if _belong_together(frame, group[0])), None)
-        if mates is None:
-            groups.append([frame])
-        else:
-            mates.append(frame)
-    return [group for groups in buckets.values() for group in groups]
+        for n, group in enumerate(groups)
+    )
 
 
-def _belong_together(one: Frame, other: Frame) -> bool:
-    if float(np.abs(one.direction - other.direction).max()) > _SAME_DIRECTION:
-        return False
-    if one.spacing is None or other.spacing is None:
-        return one.spacing is other.spacing
-    return bool(np.allclose(one.spacing, other.spacing, rtol=_SAME_SPACING))
+def _warnings(frames: Sequence[Frame], copies: int, rows: Sequence[int]) -> tuple[str, ...]:
+    found = []
+    if copies:
+        found.append(
+            f"{copies} {'file is a copy' if copies == 1 else 'files are copies'} of another "
+            "(the same SOPInstanceUID, elements and pixels): each instance is taken once."
+        )
+    references = len({text(frame, "FrameOfReferenceUID") for frame in frames})
+    if references > 1:
+        found.append(
+            f"The slices state {references} frames of reference (FrameOfReferenceUID). They are "
+            "taken as one volume: they share series, orientation and pixel spacing, and are on "
+            "one straight line."
+        )
+    kernels = {frame.marks["ConvolutionKernel"] for frame in frames}
+    if len(kernels) > 1:
+        found.append(
+            f"The slices were reconstructed with {len(kernels)} kernels (ConvolutionKernel), one "
+            "after the other along the patient."
+        )
+    if rows:
+        one = len(rows) == 1
+        found.append(
+            f"{'Row' if one else 'Rows'} {', '.join(map(str, rows))} of vcam-client inspect "
+            f"{'continues' if one else 'continue'} this volume: same series, orientation and line, "
+            "equal spacing. Only a part of what may belong together is read."
+        )
+    return tuple(found)
 
 
-def _split(frames: list[Frame]) -> list[list[Frame]]:
-    """Volumes that share a series and positions, such as echoes or time points."""
-    parts = [frames]
-    for mark in MARKS:
-        if not any(same_positions(part) for part in parts):
-            break
-        parts = [p for part in parts for p in (_by(part, mark) if same_positions(part) else [part])]
-    for mark in _RECONSTRUCTIONS:
-        parts = [p for part in parts for p in _interleaved(part, mark)]
-    return [whole for part in parts for whole in _by_origin(part)]
-
-
-def _interleaved(frames: list[Frame], mark: str) -> list[list[Frame]]:
-    """Reconstructions whose slices lie between each other's; parts side by side stay whole."""
-    parts = _by(frames, mark)
-    if len(parts) == 1 or min(map(len, parts)) == 1:
-        return [frames]
-    spans = []
-    for part in parts:
-        along = [float(frame.position @ frames[0].normal) for frame in part]
-        spans.append((min(along), max(along)))
-    spans.sort()
-    apart = all(one[1] < other[0] for one, other in pairwise(spans))
-    return [frames] if apart else parts
-
-
-def _by(frames: list[Frame], mark: str) -> list[list[Frame]]:
-    parts: dict[str, list[Frame]] = {}
-    for frame in frames:
-        parts.setdefault(frame.marks[mark], []).append(frame)
-    return list(parts.values())
-
-
-def _by_origin(frames: list[Frame]) -> list[list[Frame]]:
-    """Volumes side by side; a tilted stack, whose every slice is shifted, stays whole."""
-    normal = frames[0].normal
-    parts: dict[tuple[float, ...], list[Frame]] = {}
-    for frame in frames:
-        origin = frame.position - (frame.position @ normal) * normal
-        parts.setdefault(tuple(np.round(origin, _ORIGIN_DIGITS) + 0.0), []).append(frame)
-    whole = all(len(part) > 1 for part in parts.values()) and 2 * len(parts) <= len(frames)
-    return list(parts.values()) if whole else [frames]
-
-
-def _sort_key(frames: list[Frame]) -> tuple[object, ...]:
+def _sort_key(frames: Sequence[Frame]) -> tuple[object, ...]:
     """The order of the table: independent of file names and order."""
     first = frames[0]
-    number = _text(first, "SeriesNumber")
+    number = text(first, "SeriesNumber")
     position = min(tuple(frame.position) for frame in frames)
     return (
-        float(number) if number.lstrip("-").isdigit() else np.inf,
-        _text(first, "SeriesInstanceUID"),
-        *(first.marks[mark] for mark in MARKS),
+        float(number) if SERIES_NUMBER.fullmatch(number) else np.inf,
+        text(first, "SeriesInstanceUID"),
+        *(min(order_of(frame.marks[mark]) for frame in frames) for mark in MARKS),
+        tuple(sorted(order_of(v) for k, v in first.marks.items() if k not in MARKS)),
         -len(frames),
         tuple(first.direction),
         position,
     )
-
-
-def _text(frame: Frame, keyword: str) -> str:
-    return str(frame.instance.dataset.get(keyword) or "").strip()

@@ -6,20 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam_client._dicom.apart import why_same_positions
 from vcam_client._dicom.frame import Frame
+from vcam_client._dicom.lines import evenly_spaced, off_line, same_distance
 from vcam_client.errors import InconsistentSeriesError
 
-_EVEN = 0.02
-"""Largest deviation of a slice distance from the typical one, as a share of it …"""
-_EVEN_MM = 0.02
-"""… or in millimetres: positions are often rounded to hundredths."""
-_SAME_POSITION_MM = 1e-3
-_SAME_POSITION = 0.02
-"""Distance below which slices lie at one position, as a share of the typical one."""
 _TILT_DEG = 0.5
 """Angle between the stacking direction and the normal up to which it counts as none."""
 _STRAIGHT_MM = 0.05
-"""Largest distance of a slice from the straight line through the first and the last."""
+"""Largest distance of a slice from the straight line that fits all of them best."""
 _WHOLE = 0.05
 """Deviation from a whole number of slice distances that still speaks for missing slices."""
 _HOLE = 2.5
@@ -58,6 +53,11 @@ class Stack:
         return self.tilt_deg > _TILT_DEG
 
     @property
+    def crooked(self) -> bool:
+        """Whether slices are equally spaced, but not on a straight line."""
+        return not self.even and evenly_spaced(self.along)
+
+    @property
     def regular(self) -> bool:
         """Whether an affine with perpendicular axes describes it."""
         return self.even and not self.tilted
@@ -93,18 +93,14 @@ def stack(frames: Sequence[Frame], spacing: tuple[float, float], name: str) -> S
             warnings=(assumed,) if needed else (),
         )
     gaps = np.diff(along)
-    _refuse_same_positions(gaps, along, name)
-    typical = float(np.median(gaps))
-    tolerance = max(_EVEN * typical, _EVEN_MM)
-    even = bool((np.abs(gaps - typical) <= tolerance).all())
+    _refuse_same_positions(ordered, gaps, along, name)
+    even = evenly_spaced(along)
     if len(ordered) == 2:
         _refuse_hole_between_two(ordered, float(gaps[0]), name)
     elif not even:
         _refuse_missing(gaps, along, name)
     step = (positions[-1] - positions[0]) / (len(ordered) - 1)
-    share = (along - along[0]) / (along[-1] - along[0])
-    line = positions[0] + share[:, None] * (positions[-1] - positions[0])
-    straight = bool(np.linalg.norm(positions - line, axis=1).max() <= _STRAIGHT_MM)
+    straight = off_line(positions, along) <= _STRAIGHT_MM
     cosine = np.clip(step @ normal / np.linalg.norm(step), -1, 1)
     return Stack(
         frames=ordered,
@@ -143,28 +139,15 @@ def unplaced_stack(frames: Sequence[Frame], given: tuple[float, ...] | None) -> 
     )
 
 
-def same_positions(frames: Sequence[Frame]) -> bool:
-    """Whether some of the frames lie at one position along their normal."""
-    along = np.sort(np.array([frame.position for frame in frames]) @ frames[0].normal)
-    gaps = np.diff(along)
-    return bool(gaps.size and (gaps <= _same(gaps)).any())
-
-
-def _same(gaps: NDArray[np.float64]) -> float:
-    distinct = gaps[gaps > _SAME_POSITION_MM]
-    typical = float(np.median(distinct)) if distinct.size else 0.0
-    return max(_SAME_POSITION * typical, _SAME_POSITION_MM)
-
-
 def _refuse_same_positions(
-    gaps: NDArray[np.float64], along: NDArray[np.float64], name: str
+    frames: Sequence[Frame], gaps: NDArray[np.float64], along: NDArray[np.float64], name: str
 ) -> None:
-    same = np.flatnonzero(gaps <= _same(gaps))
+    same = np.flatnonzero(gaps <= same_distance(gaps))
     if same.size:
         where = sorted({round(float(along[i]), 2) for i in same})
         raise InconsistentSeriesError(
-            f"Several slices of {name} lie at the same position "
-            f"({_listed(where)} mm along the normal). Keep one series, phase or time point."
+            f"Several slices of {name} lie at the same position ({_listed(where)} mm along the "
+            f"normal). {why_same_positions(frames)} Keep one series, phase or time point."
         )
 
 

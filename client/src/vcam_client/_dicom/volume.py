@@ -1,6 +1,5 @@
 """One series becomes a volume."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from vcam_client._dicom.frame import Frame
 from vcam_client._dicom.pixels import read_voxels
 from vcam_client._dicom.regular import regular
-from vcam_client._dicom.series import Found, Series, find_series
+from vcam_client._dicom.series import SERIES_NUMBER, Found, Series, find_series
 from vcam_client._dicom.stack import Stack, stack, unplaced_stack
 from vcam_client._limits import check_voxels
 from vcam_client._options import ReadOptions
@@ -30,8 +29,6 @@ _ADVICE = (
     "stack or the folder of its slices, an array (.npy) or a picture."
 )
 _ADVICE_NIFTI = "Name one of the NIfTI files: each is a scan of its own."
-_SERIES_NUMBER = re.compile("-?[0-9]{1,11}")
-"""VR IS; what a damaged header has instead is not shown."""
 _SUFFIXES = (".dcm", ".dicom", ".ima", ".zip")
 
 
@@ -91,10 +88,11 @@ def table(series: Iterable[Series]) -> str:
         spacing = item.frames[0].spacing
         pixel = f"{spacing[1]:.3g}×{spacing[0]:.3g} mm" if spacing else "spacing unknown"
         number = str(item.frames[0].instance.dataset.get("SeriesNumber") or "")
-        number = number if _SERIES_NUMBER.fullmatch(number) else "–"
+        number = number if SERIES_NUMBER.fullmatch(number) else "–"
         rows.append(
             f"  {item.number:>3}  {item.modality:<2}  {slices:>4} × {columns}×{lines}  {pixel}  "
             f"{_plane(item.frames[0])}  (series number {number})"
+            f"{'  ' if item.differs else ''}{', '.join(item.differs)}"
         )
     more = len(rows) - _MOST_ROWS
     return "\n".join([*rows[:_MOST_ROWS], *([f"  … and {more} more"] if more > 0 else [])])
@@ -152,7 +150,8 @@ def ordered_stack(series: Series, path: Path, options: ReadOptions) -> Stack:
                 f"{path.name} states no position or orientation of its slices; with --strict they "
                 "are not taken as they are stored. Leave --strict out, or repair the header."
             )
-        return unplaced_stack(series.frames, given)
+        unplaced = unplaced_stack(series.frames, given)
+        return replace(unplaced, warnings=(*series.warnings, *unplaced.warnings))
     spacing, known = first.spacing, first.spacing is not None or given is not None
     if spacing is not None and given is not None:
         raise InputError(
@@ -167,7 +166,7 @@ def ordered_stack(series: Series, path: Path, options: ReadOptions) -> Stack:
             "--spacing."
         )
     ordered = stack(series.frames, spacing or (1.0, 1.0), path.name)
-    return replace(ordered, spacing_known=known)
+    return replace(ordered, spacing_known=known, warnings=(*series.warnings, *ordered.warnings))
 
 
 def lps_to_ras_affine(
@@ -201,7 +200,9 @@ def _irregularity(ordered: Stack) -> str:
     parts = []
     if ordered.tilted:
         parts.append(f"stacked {ordered.tilt_deg:.1f}° off its normal (gantry tilt)")
-    if not ordered.even:
+    if ordered.crooked:
+        parts.append("shifted sideways from slice to slice")
+    elif not ordered.even:
         gaps = np.diff(ordered.along)
         parts.append(f"unevenly spaced ({gaps.min():.3g} to {gaps.max():.3g} mm)")
     return " and ".join(parts)

@@ -1,0 +1,393 @@
+"""What belongs together though an identifier differs, and what is apart though all agree."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from client.dicom_files import MR, write_series, write_slice
+from client.dicom_instances import (
+    ENHANCED_MR,
+    compress,
+    enhanced,
+    in_syntax,
+    item,
+    to_bytes,
+)
+from pydicom.uid import generate_uid
+
+from vcam_client import read_volume
+from vcam_client._dicom import find_series
+from vcam_client._inspect_text import describe_inspection
+from vcam_client.errors import InconsistentSeriesError
+from vcam_client.inspection import inspect_scan
+
+VOXELS = np.random.default_rng(0).integers(0, 2000, (6, 5, 7)).astype(np.int16)
+MR_TAGS: dict[str, Any] = {"Modality": "MR", "SOPClassUID": MR}
+
+
+def shapes(path: Path) -> list[tuple[int, int, int]]:
+    return [series.shape for series in find_series(path).series]
+
+
+def rows_of(path: Path) -> list[tuple[str, ...]]:
+    return [series.differs for series in find_series(path).series]
+
+
+def write_frames(folder: Path, voxels: np.ndarray, tags: Callable[[int], dict[str, Any]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for n, pixels in enumerate(voxels):
+        write_slice(folder / f"{n}.dcm", pixels, (0, 0, 2 * n), **tags(n))
+
+
+def test_slices_of_different_frames_of_reference_are_one_volume_and_say_so(tmp_path: Path) -> None:
+    write_frames(tmp_path, VOXELS, lambda n: {"FrameOfReferenceUID": f"1.2.{n}"})
+    volume = read_volume(tmp_path)
+    np.testing.assert_array_equal(volume.data, VOXELS.transpose(2, 1, 0))
+    assert volume.spacing[2] == pytest.approx(2)
+    (warning,) = volume.warnings
+    assert "6 frames of reference" in warning
+
+
+def test_a_missing_slice_among_frames_of_reference_is_still_named(tmp_path: Path) -> None:
+    write_frames(tmp_path, VOXELS, lambda n: {"FrameOfReferenceUID": f"1.2.{n}"})
+    (tmp_path / "3.dcm").unlink()
+    with pytest.raises(InconsistentSeriesError, match="missing"):
+        read_volume(tmp_path)
+
+
+def test_one_slice_of_another_frame_of_reference_belongs_to_its_stack(tmp_path: Path) -> None:
+    write_frames(tmp_path, VOXELS, lambda n: {"FrameOfReferenceUID": "1.9" if n == 2 else "1.2"})
+    volume = read_volume(tmp_path)
+    assert volume.shape == (7, 5, 6)
+    assert "2 frames of reference" in volume.warnings[0]
+
+
+@pytest.mark.parametrize("uid", ["", "1.2.3.4"])
+@pytest.mark.parametrize("z", [0.0, 1.0, 12.0], ids=["same places", "interleaved", "adjacent"])
+def test_volumes_of_two_frames_of_reference_stay_apart(tmp_path: Path, z: float, uid: str) -> None:
+    for name, start in (("a", 0.0), ("b", z)):
+        tags = {"FrameOfReferenceUID": f"1.2.{ord(name)}", "SeriesInstanceUID": uid}
+        write_series(tmp_path / name, VOXELS, (0, 0, start), spacing=(1, 1, 2), **tags)
+    assert shapes(tmp_path) == [(7, 5, 6), (7, 5, 6)]
+    assert rows_of(tmp_path) == [
+        ("frame of reference 1 of 2",),
+        ("frame of reference 2 of 2",),
+    ]
+
+
+def test_lone_slices_far_apart_are_no_stack(tmp_path: Path) -> None:
+    for n, z in enumerate((0, 10, 130)):
+        write_slice(tmp_path / str(n), VOXELS[n], (0, 0, z), FrameOfReferenceUID=f"1.2.{n}")
+    assert shapes(tmp_path) == [(7, 5, 1)] * 3
+
+
+def test_copies_of_an_instance_are_dropped_and_counted(tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "s", VOXELS)
+    first = read_volume(tmp_path / "s")
+    (tmp_path / "s" / "again").write_bytes(paths[1].read_bytes())
+    # the same instance in another transfer syntax is the same instance
+    other = in_syntax(pydicom.dcmread(paths[2]), "1.2.840.10008.1.2.2")
+    (tmp_path / "s" / "big").write_bytes(other)
+    volume = read_volume(tmp_path / "s")
+    np.testing.assert_array_equal(volume.data, first.data)
+    np.testing.assert_array_equal(volume.affine, first.affine)
+    (warning,) = volume.warnings
+    assert warning.startswith("2 files are copies")
+    with_it = inspect_scan(tmp_path / "s")
+    assert with_it.series[0].files == 6
+    assert "2 files are copies" in describe_inspection(with_it)
+
+
+def test_a_copied_folder_is_one_series(tmp_path: Path) -> None:
+    for path in write_series(tmp_path / "s", VOXELS):
+        copy = tmp_path / "backup" / path.name
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    volume = read_volume(tmp_path)
+    assert volume.shape == (7, 5, 6)
+    assert volume.warnings[0].startswith("6 files are copies")
+
+
+@pytest.mark.parametrize("change", ["pixels", "number", "rescale", "damage"])
+def test_one_uid_with_two_contents_is_refused_by_name(tmp_path: Path, change: str) -> None:
+    paths = write_series(tmp_path, VOXELS)
+    dataset = pydicom.dcmread(paths[1])
+    if change == "pixels":
+        dataset.PixelData = (VOXELS[1] + 1).tobytes()
+    elif change == "number":
+        dataset.InstanceNumber = 77
+    elif change == "rescale":
+        dataset.RescaleIntercept = -5
+    else:
+        compress(dataset, [b"\xff\xd8\xff\xe0" + bytes(90)], "1.2.840.10008.1.2.4.80")
+    (tmp_path / "again").write_bytes(to_bytes(dataset))
+    with pytest.raises(InconsistentSeriesError, match=r"same position.*same instance \(SOPInst"):
+        read_volume(tmp_path)
+
+
+def test_one_uid_for_all_slices_is_no_copy(tmp_path: Path) -> None:
+    write_series(tmp_path, VOXELS, SOPInstanceUID="1.2.3")
+    volume = read_volume(tmp_path)
+    np.testing.assert_array_equal(volume.data, VOXELS.transpose(2, 1, 0))
+    assert volume.warnings == ()
+
+
+DISTINGUISHED: dict[str, tuple[tuple[dict[str, Any], ...], tuple[str, ...]]] = {
+    "AcquisitionTime": (
+        ({"AcquisitionTime": "101500"}, {"AcquisitionTime": "101500.500000"}),
+        ("AcquisitionTime 1 of 2", "AcquisitionTime 2 of 2"),
+    ),
+    "ContentTime": (
+        ({"ContentTime": "101500"}, {"ContentTime": "101501"}),
+        ("ContentTime 1 of 2", "ContentTime 2 of 2"),
+    ),
+    "cardiac phase": (
+        (
+            {"NominalPercentageOfCardiacPhase": 40.0},
+            {"NominalPercentageOfCardiacPhase": 75.0},
+            {"NominalPercentageOfCardiacPhase": 100.0},
+        ),
+        tuple(f"NominalPercentageOfCardiacPhase {n} %" for n in (40, 75, 100)),
+    ),
+    "gradient direction": (
+        (
+            {"DiffusionBValue": 0.0},
+            {"DiffusionBValue": 1000.0, "DiffusionGradientOrientation": [1.0, 0.0, 0.0]},
+            {"DiffusionBValue": 1000.0, "DiffusionGradientOrientation": [0.0, 1.0, 0.0]},
+        ),
+        (
+            "no DiffusionGradientOrientation",
+            "DiffusionGradientOrientation (1, 0, 0)",
+            "DiffusionGradientOrientation (0, 1, 0)",
+        ),
+    ),
+    "inversion time": (
+        ({"InversionTime": 50}, {"InversionTime": 200}, {"InversionTime": 1000}),
+        ("InversionTime 50 ms", "InversionTime 200 ms", "InversionTime 1000 ms"),
+    ),
+    "flip angle": (({"FlipAngle": 5}, {"FlipAngle": 15}), ("FlipAngle 5°", "FlipAngle 15°")),
+    "tube voltage": (({"KVP": 80}, {"KVP": 140}), ("KVP 80 kV", "KVP 140 kV")),
+}
+
+
+@pytest.mark.parametrize("name", DISTINGUISHED)
+def test_each_volume_of_a_series_can_be_chosen_and_says_what_it_is(
+    tmp_path: Path, name: str
+) -> None:
+    marks, words = DISTINGUISHED[name]
+    for n, tags in enumerate(marks):
+        write_series(tmp_path / str(n), VOXELS + n, **MR_TAGS, **tags)
+    found = find_series(tmp_path).series
+    assert [series.shape for series in found] == [(7, 5, 6)] * len(marks)
+    told = [series.differs[-1] for series in found]
+    assert sorted(told) == sorted(words)
+    for word, row in zip(words, range(len(marks)), strict=True):
+        number = told.index(word) + 1
+        data = read_volume(tmp_path, series=number).data
+        np.testing.assert_array_equal(data, VOXELS.transpose(2, 1, 0) + row)
+    with pytest.raises(InconsistentSeriesError) as caught:
+        read_volume(tmp_path)
+    assert all(word in str(caught.value) for word in words)
+    assert all(word in describe_inspection(inspect_scan(tmp_path)) for word in words)
+
+
+def test_two_marks_together_give_four_volumes(tmp_path: Path) -> None:
+    for n in range(4):
+        tags = {"EchoTime": 10 + n % 2, "ImageType": ["ORIGINAL", "PRIMARY", "MP"[n // 2]]}
+        write_series(tmp_path / str(n), VOXELS + n, **MR_TAGS, **tags)
+    assert shapes(tmp_path) == [(7, 5, 6)] * 4
+    added = [read_volume(tmp_path, series=n).data - VOXELS.transpose(2, 1, 0) for n in range(1, 5)]
+    assert all(np.ptp(part) == 0 for part in added)
+    assert sorted(int(part[0, 0, 0]) for part in added) == [0, 1, 2, 3]
+    assert len(set(rows_of(tmp_path))) == 4
+
+
+@pytest.mark.parametrize("mark", ["AcquisitionTime", "ContentTime", "TriggerTime"])
+def test_passes_one_after_the_other_are_volumes_where_every_slice_has_a_time(
+    tmp_path: Path, mark: str
+) -> None:
+    rng = np.random.default_rng(3)
+    for volume in range(3):
+        late = rng.permutation(6)  # the order in which slices were measured
+        write_frames(
+            tmp_path / str(volume),
+            VOXELS + volume,
+            lambda n, v=volume, at=late: {**MR_TAGS, mark: str(101000 + 10 * v + at[n])},
+        )
+    found = find_series(tmp_path).series
+    assert [series.shape for series in found] == [(7, 5, 6)] * 3
+    for number in (1, 2, 3):
+        data = read_volume(tmp_path, series=number).data
+        np.testing.assert_array_equal(data, VOXELS.transpose(2, 1, 0) + number - 1)
+    assert [series.differs for series in found] == [(f"{mark} {n} of 3",) for n in (1, 2, 3)]
+
+
+def test_times_that_make_no_whole_volumes_are_named_and_not_guessed(tmp_path: Path) -> None:
+    """Slice by slice, all phases of one before the next: times alone don't say which is which."""
+    for phase in range(3):
+        write_frames(
+            tmp_path / str(phase),
+            VOXELS,
+            lambda n, p=phase: {**MR_TAGS, "AcquisitionTime": str(101000 + 3 * n + p)},
+        )
+    with pytest.raises(InconsistentSeriesError, match=r"same position.*differ in AcquisitionTime"):
+        read_volume(tmp_path)
+
+
+def test_one_slice_twice_does_not_tear_a_ct_apart_by_its_times(tmp_path: Path) -> None:
+    times = lambda n: {"AcquisitionTime": str(101000 + n), "ContentTime": str(101000 + n)}  # noqa: E731
+    write_frames(tmp_path, VOXELS, times)
+    assert read_volume(tmp_path).shape == (7, 5, 6)
+    write_slice(tmp_path / "again", VOXELS[0], (0, 0, 4), **times(50))
+    assert shapes(tmp_path) == [(7, 5, 7)]
+    with pytest.raises(InconsistentSeriesError, match="same position"):
+        read_volume(tmp_path)
+
+
+FRAME_GROUPS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "AcquisitionTime": lambda v: {
+        "FrameContentSequence": item(FrameAcquisitionDateTime=f"2020010110150{v}.250000")
+    },
+    "cardiac phase": lambda v: {
+        "CardiacSynchronizationSequence": item(NominalPercentageOfCardiacPhase=25.0 * (v + 1))
+    },
+    "gradient direction": lambda v: {
+        "MRDiffusionSequence": item(
+            DiffusionBValue=1000.0,
+            DiffusionGradientDirectionSequence=item(
+                DiffusionGradientOrientation=[float(v == a) for a in range(3)]
+            ),
+        )
+    },
+    "inversion time": lambda v: {"MRModifierSequence": item(InversionTimes=100.0 * (v + 1))},
+    "flip angle": lambda v: {"MRTimingAndRelatedParametersSequence": item(FlipAngle=5.0 * (v + 1))},
+    "dimension": lambda v: {"FrameContentSequence": item(DimensionIndexValues=[1, 0, v + 1])},
+}
+
+
+@pytest.mark.parametrize("name", FRAME_GROUPS)
+def test_volumes_inside_one_file_can_be_chosen(tmp_path: Path, name: str) -> None:
+    dataset = enhanced(
+        np.concatenate([VOXELS + v for v in range(3)]), SOPClassUID=ENHANCED_MR, Modality="MR"
+    )
+    for n, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        volume, k = divmod(n, len(VOXELS))
+        place = item(ImagePositionPatient=[0.0, 0.0, 2.0 * k])
+        frame.PlanePositionSequence = pydicom.Sequence([place])
+        for group, content in FRAME_GROUPS[name](volume).items():
+            if "DimensionIndexValues" in content:
+                content.DimensionIndexValues = [1, k + 1, volume + 1]
+            setattr(frame, group, pydicom.Sequence([content]))
+    path = tmp_path / "a.dcm"
+    path.write_bytes(to_bytes(dataset))
+    found = find_series(path).series
+    assert [series.shape for series in found] == [(7, 5, 6)] * 3
+    assert len({series.differs for series in found}) == 3
+    added = []
+    for number in (1, 2, 3):
+        difference = read_volume(path, series=number).data - VOXELS.transpose(2, 1, 0)
+        assert np.ptp(difference) == 0
+        added.append(int(difference[0, 0, 0]))
+    assert sorted(added) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("mark", ["SliceThickness", "EchoTime", "KVP"])
+def test_one_number_written_in_two_ways_is_one_number(tmp_path: Path, mark: str) -> None:
+    texts = ["1.0", "1.000000", "1", "1.0E0", " 1.00", "01"]
+    write_frames(tmp_path, VOXELS, lambda n: {mark: texts[n]})
+    assert shapes(tmp_path) == [(7, 5, 6)]
+    write_frames(tmp_path / "b", VOXELS + 1, lambda n: {mark: texts[-n]})
+    assert shapes(tmp_path) == [(7, 5, 12)], "nothing sets them apart"
+    with pytest.raises(InconsistentSeriesError, match="Nothing in their headers"):
+        read_volume(tmp_path)
+
+
+@pytest.mark.parametrize("thickness", [("1.0", "1.000000"), ("2", "2.0")])
+def test_slices_of_one_thickness_are_not_taken_for_two_reconstructions(
+    tmp_path: Path, thickness: Sequence[str]
+) -> None:
+    write_frames(tmp_path, VOXELS, lambda n: {"SliceThickness": thickness[n % 2]})
+    assert read_volume(tmp_path).shape == (7, 5, 6)
+
+
+def test_a_part_of_what_belongs_together_is_read_with_a_warning(tmp_path: Path) -> None:
+    for n in range(2):
+        write_series(
+            tmp_path / str(n),
+            VOXELS,
+            (0, 0, 12.0 * n),
+            spacing=(1, 1, 2),
+            FrameOfReferenceUID=f"1.2.{n}",
+        )
+    for number, other in ((1, 2), (2, 1)):
+        volume = read_volume(tmp_path, series=number)
+        assert volume.shape == (7, 5, 6)
+        (warning,) = volume.warnings
+        assert warning.startswith(f"Row {other} of vcam-client inspect continues this volume")
+    assert "Row 2 of vcam-client inspect continues" in describe_inspection(inspect_scan(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("slices", "drift"), [(200, 0.005), (400, 0.0004), (60, 0.0131)], ids=["5 µm", "0.4 µm", "0.3°"]
+)
+def test_a_stack_whose_origin_drifts_is_one_volume(
+    tmp_path: Path, slices: int, drift: float
+) -> None:
+    voxels = np.arange(slices * 12, dtype=np.int16).reshape(slices, 3, 4)
+    write_series(tmp_path, voxels, (0, 0, 0), spacing=(1, 1, 2.5), step=(drift, -drift / 2, 2.5))
+    volume = read_volume(tmp_path)
+    np.testing.assert_array_equal(volume.data, voxels.transpose(2, 1, 0))
+    np.testing.assert_allclose(volume.affine[:3, 2], [-drift, drift / 2, 2.5], atol=1e-6)
+    assert volume.warnings == ()
+
+
+def test_a_rounded_oblique_series_is_one_volume_in_place(tmp_path: Path) -> None:
+    direction = np.array([0.9231, 0.2764, 0.2675, -0.2418, 0.9578, -0.1554])
+    voxels = np.arange(90 * 12, dtype=np.int16).reshape(90, 3, 4)
+    normal = np.cross(direction[:3], direction[3:])
+    normal /= np.linalg.norm(normal)
+    for n, pixels in enumerate(voxels):
+        place = np.round(np.array([-120.0, 33.0, 7.0]) + 1.3 * n * normal, 2)
+        write_slice(tmp_path / f"{n}", pixels, place, np.round(direction, 3))
+    volume = read_volume(tmp_path)
+    np.testing.assert_array_equal(volume.data, voxels.transpose(2, 1, 0))
+    assert volume.warnings == ()
+    lps = np.diag([-1, -1, 1, 1]) @ volume.affine
+    np.testing.assert_allclose(lps[:3, 0], direction[:3], atol=6e-4)
+    np.testing.assert_allclose(lps[:3, 1], direction[3:], atol=6e-4)
+    np.testing.assert_allclose(lps[:3, 2], 1.3 * normal, atol=2e-4)
+
+
+def test_lone_slices_with_a_series_each_say_so(tmp_path: Path) -> None:
+    write_frames(tmp_path, VOXELS, lambda n: {"SeriesInstanceUID": f"1.2.{n}"})
+    assert rows_of(tmp_path) == [(f"SeriesInstanceUID {n} of 6",) for n in range(1, 7)]
+
+
+def test_a_stack_that_jumps_aside_is_resampled_and_says_why(tmp_path: Path) -> None:
+    for n, pixels in enumerate(VOXELS):
+        write_slice(tmp_path / str(n), pixels, (3.0 * (n == 3), 0, 2 * n))
+    volume = read_volume(tmp_path)
+    assert "shifted sideways from slice to slice" in volume.warnings[0]
+    assert "shifted sideways" in " ".join(inspect_scan(tmp_path).series[0].quirks)
+
+
+def test_echoes_and_volumes_elsewhere_don_t_continue_each_other(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", VOXELS, (0, 0, 0), spacing=(1, 1, 2))
+    write_series(tmp_path / "b", VOXELS, (40, 0, 12), spacing=(1, 1, 2))
+    assert rows_of(tmp_path) == [(), ("40 mm beside the first",)]
+    assert read_volume(tmp_path, series=1).warnings == ()
+
+
+@pytest.mark.parametrize("number", ["--5", "²", "5.5", "1e5", "-", "", "+7"])
+def test_a_series_number_that_is_none_stops_nothing(tmp_path: Path, number: str) -> None:
+    for path in write_series(tmp_path / "a", VOXELS, SeriesNumber=77777777):
+        data = path.read_bytes()
+        assert data.count(b"77777777") == 1
+        path.write_bytes(data.replace(b"77777777", number.encode().ljust(8)))
+    write_series(tmp_path / "b", VOXELS, SeriesInstanceUID=generate_uid(), SeriesNumber=3)
+    assert read_volume(tmp_path, series=1).shape == (7, 5, 6)
+    assert read_volume(tmp_path, series=2).shape == (7, 5, 6)
+    assert len(inspect_scan(tmp_path).series) == 2
