@@ -86,9 +86,10 @@ class _Padding:
 
     def __init__(self) -> None:
         self.values: tuple[float, float] | None = None
+        self._first: tuple[object, ...] = ()
 
     def note(self, plane: NDArray[Any], stored: NDArray[Any], frame: Frame) -> None:
-        """Remembers this frame's padding, and writes the first frame's where they differ."""
+        """Remembers the padding of the first frame that has any; others are written as it."""
         padded = frame.instance.padding
         if padded is None:
             return
@@ -97,14 +98,14 @@ class _Padding:
             return
         found = plane[hit]
         low, high = float(found.min()), float(found.max())
+        how = (padded, frame.slope, frame.intercept, frame.instance.monochrome1)
         if self.values is None:
-            self.values = low, high
-        elif padded[0] == padded[1]:
-            if (low, high) != self.values:
-                # slices with rescales of their own: one value must mean padding everywhere
-                plane[hit] = self.values[0]
-        else:
+            self.values, self._first = (low, high), how
+        elif how == self._first:
             self.values = min(low, self.values[0]), max(high, self.values[1])
+        elif (low, high) != self.values or low != high:
+            # with another padding or rescale, a range over both could hold measured values
+            plane[hit] = self.values[0]
 
 
 def _all_stored(
