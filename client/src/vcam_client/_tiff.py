@@ -141,8 +141,8 @@ def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
         raise
     except _DAMAGE as error:
         raise CorruptFileError(
-            f"{path.name} can't be decoded ({type(error).__name__}): it is damaged, or compressed "
-            "in a way that vcam does not know. Export it again, uncompressed for example."
+            f"{path.name} can't be decoded (damaged, or compressed in a way that vcam does not "
+            "know). Export it again, uncompressed for example."
         ) from error
     finally:
         logger.removeFilter(silent)

@@ -19,7 +19,9 @@ from vcam_client.volume import Volume
 _ZIP_MAGIC = b"PK\x03\x04"
 _DICOM_PREFIX = 128
 """Bytes before the marker "DICM" of a DICOM file."""
-_HEAD_BYTES = 132
+_HEAD_BYTES = 133
+_DATA_SET_STARTS = tuple(bytes((8, 0, element, 0)) for element in (0, 5, 8, 0x16))
+"""How DICOM without a preamble begins: length, character set, image type or SOP class."""
 _DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
 _NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz")
 _KINDS: dict[str, tuple[tuple[bytes, ...], tuple[str, ...]]] = {
@@ -258,17 +260,26 @@ def _head(path: Path) -> bytes:
 
 
 def _marked(head: bytes) -> bool:
-    return head[_DICOM_PREFIX : _DICOM_PREFIX + 4] == b"DICM"
+    """Whether DICOM's marker is there, or a byte before or behind, as of files cut out badly."""
+    return b"DICM" in head[_DICOM_PREFIX - 1 : _DICOM_PREFIX + 5]
 
 
 def _kind(path: Path) -> str | None:
     """What a file is by the way it begins, NIfTI by name; None for DICOM and the unknown."""
-    if path.name.lower().endswith(_NIFTI_SUFFIXES):
-        return "nifti"
     head = _head(path)
     if _marked(head):
         return None  # whatever its name, and though it may be a TIFF besides
+    if path.name.lower().endswith(_NIFTI_SUFFIXES):
+        return None if _is_lone_data_set(path, head) else "nifti"
     return next((kind for kind, (magics, _) in _KINDS.items() if head.startswith(magics)), None)
+
+
+def _is_lone_data_set(path: Path, head: bytes) -> bool:
+    """Whether a file named .img is no half of a pair, but begins as DICOM without a preamble."""
+    lone = path.suffix.lower() == ".img" and not any(
+        path.with_suffix(suffix).exists() for suffix in (".hdr", ".HDR", ".hdr.gz")
+    )
+    return lone and head.startswith(_DATA_SET_STARTS)
 
 
 def _misnamed(path: Path) -> str:

@@ -54,7 +54,7 @@ def decode(data: bytes, syntax: str, rows: int, columns: int, bits_allocated: in
     try:
         image: NDArray[Any] = decoder(data)
     except (RuntimeError, ValueError, TypeError, MemoryError, IndexError) as error:
-        raise CorruptFileError(f"the compressed image is damaged ({error})") from error
+        raise CorruptFileError(f"the compressed image is damaged{_reason(error)}") from error
     if image.size != rows * columns:
         raise CorruptFileError("the compressed image is damaged (pixels are missing)")
     return image.reshape(rows, columns)
@@ -107,11 +107,16 @@ def _rle(data: bytes, rows: int, columns: int, bits_allocated: int) -> NDArray[A
         try:
             plane = imagecodecs.packbits_decode(data[start:end])
         except (RuntimeError, ValueError, TypeError, MemoryError) as error:
-            raise CorruptFileError(f"an RLE segment is damaged ({error})") from error
+            raise CorruptFileError(f"an RLE segment is damaged{_reason(error)}") from error
         if len(plane) < rows * columns:
             raise CorruptFileError("an RLE segment breaks off")
         image[:, count - 1 - n] = np.frombuffer(plane, np.uint8, rows * columns)
     return image.view(f"<u{count}").reshape(rows, columns)
+
+
+def _reason(error: Exception) -> str:
+    """What a decoder says, if it says anything."""
+    return f" ({error})" if str(error) else ""
 
 
 _Size = Callable[[bytes], tuple[int, int, int] | None]

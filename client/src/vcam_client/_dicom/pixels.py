@@ -132,14 +132,15 @@ def _stored_frames(
             for frame, image in reader(stream, instance, frames, length):
                 yield frame, _within_bits(image, instance)
     except VcamError as error:
-        raise type(error)(
-            f"The pixels of {name} can't be decoded: {error}. Copy the file again, or convert it "
-            "to an uncompressed transfer syntax."
-        ) from error
+        advice = "Copy the file again"
+        if instance.header.transfer_syntax.is_encapsulated:
+            advice += ", or convert it to an uncompressed transfer syntax"
+        raise type(error)(f"The pixels of {name} can't be decoded: {error}. {advice}.") from error
     except Exception as error:
         # pydicom's reader of encapsulated pixels raises nearly anything on damaged fragments
         raise CorruptFileError(
-            f"The pixels of {name} can't be decoded ({type(error).__name__}). Copy the file again."
+            f"The pixels of {name} can't be decoded: their fragments are damaged. Copy the file "
+            "again."
         ) from error
 
 
@@ -277,8 +278,7 @@ def _looked_up(stored: NDArray[Any], instance: Instance) -> NDArray[Any]:
         return _smallest(int(table.min()) + int(table.max()) - values.astype(np.int64))
     except Exception as error:  # pydicom raises nearly anything on a damaged table
         raise CorruptFileError(
-            f"The modality table of {instance.header.source.name} is damaged "
-            f"({type(error).__name__}). Copy the file again."
+            f"The modality table of {instance.header.source.name} is damaged. Copy the file again."
         ) from error
 
 

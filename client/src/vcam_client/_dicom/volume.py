@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vcam_client._dicom.frame import Frame
 from vcam_client._dicom.pixels import read_voxels
 from vcam_client._dicom.regular import regular
+from vcam_client._dicom.rescale import refuse_mixed_values
 from vcam_client._dicom.series import Found, Series, find_series
 from vcam_client._dicom.stack import Stack, stack, unplaced_stack
 from vcam_client._limits import check_voxels
@@ -29,10 +30,12 @@ _ADVICE = (
     "Give a scan: a NIfTI or DICOM file, a folder, zip or DICOMDIR with a DICOM series, a TIFF "
     "stack or the folder of its slices, an array (.npy) or a picture."
 )
+_ADVICE_DAMAGED = "Copy or export the scan again, or repair its header."
 _ADVICE_NIFTI = "Name one of the NIfTI files: each is a scan of its own."
 _SERIES_NUMBER = re.compile("-?[0-9]{1,11}")
 """VR IS; what a damaged header has instead is not shown."""
-_SUFFIXES = (".dcm", ".dicom", ".ima", ".zip")
+_SUFFIXES = (".dcm", ".dicom", ".ima", ".img", ".zip")
+_MOST_REASONS = 5
 
 
 def read_dicom(path: Path, options: ReadOptions) -> Volume:
@@ -106,7 +109,7 @@ def read_series(series: Series, path: Path, options: ReadOptions) -> Volume:
     check_voxels((columns, rows, slices), path.name)
     first = series.frames[0]
     ordered = ordered_stack(series, path, options)
-    warnings = list(ordered.warnings)
+    warnings = [*ordered.warnings, *_remarks(series.frames)]
     if not ordered.regular and options.strict:
         raise InconsistentSeriesError(
             f"{path.name} is {_irregularity(ordered)}; with --strict it is not resampled. "
@@ -141,11 +144,13 @@ def ordered_stack(series: Series, path: Path, options: ReadOptions) -> Stack:
 
     Raises:
         UnsupportedFormatError: it does not say where its pixels lie.
-        InconsistentSeriesError: positions twice, or missing slices.
+        InconsistentSeriesError: positions twice, missing slices, or some that say otherwise
+            than the rest what their values mean.
         InputError: a spacing is given, and the file states another.
     """
     first = series.frames[0]
     instance, given = first.instance, options.spacing
+    refuse_mixed_values(series.frames, path.name)
     if instance.unplaced:
         if options.strict:
             raise UnsupportedFormatError(
@@ -170,6 +175,29 @@ def ordered_stack(series: Series, path: Path, options: ReadOptions) -> Stack:
     return replace(ordered, spacing_known=known)
 
 
+def _remarks(frames: Sequence[Frame]) -> list[str]:
+    """What the headers say in another way than DICOM does."""
+    headers = dict.fromkeys(frame.instance.header for frame in frames)
+    remarks = []
+    if stored_as := frames[0].instance.stored_as:
+        remarks.append(
+            f"The scan is stored as {stored_as}. Its modality, position, orientation and spacing "
+            f"are those of {frames[0].instance.modality} slices, and it is read as such."
+        )
+    commas = {k for header in headers for k in header.decimal_commas}
+    commas |= {k for frame in frames for k in frame.decimal_commas}
+    if commas:
+        remarks.append(f"Decimal commas were read as points, in {', '.join(sorted(commas))}.")
+    shifted = sum(header.shift != 0 for header in headers)
+    if shifted:
+        which = f"{shifted} of {len(headers)} files" if len(headers) > 1 else "The file"
+        remarks.append(
+            f"{which} had a byte too many or too few at the start, as if cut out badly. What "
+            "follows is DICOM and was read."
+        )
+    return remarks
+
+
 def lps_to_ras_affine(
     frame: Frame,
     spacing: tuple[float, float],
@@ -189,12 +217,7 @@ def lps_to_ras_affine(
 
 def units_of(frame: Frame) -> str:
     """Hounsfield units only where the file says how to get them."""
-    stated = frame.slope is not None or frame.rescale_type == "HU"
-    return (
-        "HU"
-        if frame.instance.modality == "CT" and stated and frame.rescale_type in ("", "HU")
-        else ""
-    )
+    return frame.units
 
 
 def _irregularity(ordered: Stack) -> str:
@@ -223,12 +246,18 @@ def _name(path: Path, options: ReadOptions) -> str:
 
 
 def _nothing(found: Found, path: Path) -> InputError:
+    counted = found.left_out.most_common()
     reasons = "; ".join(
         reason if path.is_file() and n == 1 else f"{n} × {reason}"
-        for reason, n in found.left_out.most_common()
+        for reason, n in counted[:_MOST_REASONS]
     )
+    if len(counted) > _MOST_REASONS:
+        reasons += f"; and {len(counted) - _MOST_REASONS} other reasons"
     kind = CorruptFileError if found.damaged else UnsupportedFormatError
+    advice = _ADVICE_NIFTI if "NIfTI" in reasons else _ADVICE
+    if found.damaged:
+        advice = _ADVICE_DAMAGED
     return kind(
         f"Found no CT, MR or radiograph that vcam reads in {path.name}: "
-        f"{reasons or 'the folder is empty'}. {_ADVICE_NIFTI if 'NIfTI' in reasons else _ADVICE}"
+        f"{reasons or 'the folder is empty'}. {advice}"
     )
