@@ -130,6 +130,7 @@ def test_doubles_in_the_place_of_text_are_read(tmp_path: Path) -> None:
         ("RescaleSlope", "1 HU", r"RescaleSlope \(0028,1053\) is '1 HU', not a number"),
         ("PixelSpacing", ["0.5", "0,5"], r"PixelSpacing \(0028,0030\) is '0\.5\\0,5', not a"),
         ("SliceThickness", "1.234,5", r"SliceThickness \(0018,0050\) is '1\.234,5', not a number"),
+        ("PixelSpacing", "0.5", r"PixelSpacing \(0028,0030\) has 1 value, not 2"),
         ("ImagePositionPatient", ["1", "2"], r"ImagePositionPatient .* has 2 values, not 3"),
         ("RescaleIntercept", "Nobody", r"RescaleIntercept \(0028,1052\) holds no number"),
         ("PixelPaddingValue", "Nobody", r"PixelPaddingValue \(0028,0120\) holds no number"),
@@ -327,3 +328,27 @@ def test_groups_with_a_sequence_in_the_place_of_a_value_are_damaged(tmp_path: Pa
     with pytest.raises(CorruptFileError, match=r"PixelSpacing \(0028,0030\)") as raised:
         read(tmp_path / "a.dcm", dataset)
     assert_no_exception_is_named(str(raised.value))
+
+
+def test_what_functional_groups_state_may_be_damaged_above_them(tmp_path: Path) -> None:
+    dataset = enhanced(VOXELS, rescale=(1, -1024))
+    dataset.add(pydicom.DataElement("ImageOrientationPatient", "LO", "Nobody"))
+    content = renamed(to_bytes(dataset), "ImageOrientationPatient", "LO", "DS")
+    assert read(tmp_path / "a.dcm", content).units == "HU"
+    del dataset.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence
+    content = renamed(to_bytes(dataset), "ImageOrientationPatient", "LO", "DS")
+    with pytest.raises(CorruptFileError, match=r"ImageOrientationPatient \(0020,0037\) holds no"):
+        read(tmp_path / "a.dcm", content)
+
+
+def test_damaged_slices_that_are_left_out_are_told(tmp_path: Path) -> None:
+    """A slice that is missing at an end leaves no gap."""
+    paths = write_series(tmp_path / "s", VOXELS.astype(np.int16))
+    last = renamed(paths[-1].read_bytes(), "Rows", "US", "SQ")
+    paths[-1].write_bytes(last)
+    volume = read_volume(tmp_path / "s")
+    assert volume.shape == (10, 8, 5)
+    assert any(
+        re.search(r"left out, damaged .* 1 × damaged header: Rows \(0028,0010\)", warning)
+        for warning in volume.warnings
+    )

@@ -17,6 +17,7 @@ from vcam_client.errors import CorruptFileError, UnsupportedFormatError
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 … SOF15 (T.81 B.1.1.3)
 _JPEG_LS_FRAME = 0xF7  # SOF55 (T.87)
 _SCAN = 0xDA
+_START_OF_SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xDA)})
 _J2K_START = b"\xff\x4f\xff\x51"  # SOC, SIZ (T.800 A.4)
 _RLE_HEADER_BYTES = 64
@@ -83,6 +84,13 @@ def _jpeg_size(data: bytes) -> tuple[int, int, int] | None:
     return None
 
 
+def _jpeg_ls(data: bytes) -> Any:
+    """CharLS reads on for ever where damaged data has no end; pixels can't contain the marker."""
+    if data.rfind(_END) < data.find(_START_OF_SCAN):
+        raise ValueError("its end is missing")
+    return imagecodecs.jpegls_decode(data)
+
+
 def _j2k_size(data: bytes) -> tuple[int, int, int] | None:
     """Rows, columns and components of a JPEG 2000 codestream, bare or in a JP2 file."""
     at = data.find(_J2K_START)
@@ -134,7 +142,7 @@ CODECS: dict[str, tuple[_Size, Callable[[bytes], Any]]] = {
     ),
     **dict.fromkeys(
         ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"),
-        (_jpeg_size, imagecodecs.jpegls_decode),
+        (_jpeg_size, _jpeg_ls),
     ),
     **dict.fromkeys(
         (

@@ -7,7 +7,8 @@ name. A value is shown only if it is a number gone wrong: anything else may be a
 
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
@@ -65,44 +66,46 @@ class _DoubtfulError(Exception):
     """A comma that may separate decimals or thousands."""
 
 
-def settle(
-    dataset: pydicom.Dataset, tags: Iterable[BaseTag], *, decimal: bool = False
-) -> tuple[str, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """What was unusual about elements, by keyword.
+
+    Attributes:
+        decimal_commas: elements whose numbers have them.
+        damage: elements of no kind that says what they mean, and why; they were taken out.
+    """
+
+    decimal_commas: tuple[str, ...] = ()
+    damage: Mapping[str, CorruptFileError] = field(default_factory=dict)
+
+
+def settle(dataset: pydicom.Dataset, tags: Iterable[BaseTag], *, decimal: bool = False) -> Settled:
     """Converts elements of a data set, in place.
 
     Args:
         dataset: its elements may still be raw.
         tags: those that are wanted, all present.
         decimal: whether commas are known to be decimal ones.
-
-    Returns:
-        Keywords of elements with decimal commas.
-
-    Raises:
-        CorruptFileError: an element is of no kind that says what it means; the message is a
-            reason, not a sentence. The others are converted all the same, and this one is
-            taken out.
     """
-    commas, doubtful, damage = list[str](), list[BaseTag](), list[CorruptFileError]()
+    commas, doubtful = list[str](), list[BaseTag]()
+    damage: dict[str, CorruptFileError] = {}
     for tag in tags:
         try:
             commas += _settle(dataset, tag, decimal=decimal)
         except _DoubtfulError:
             doubtful.append(tag)
         except CorruptFileError as error:
-            del dataset[tag]
-            damage.append(error)
+            damage[keyword_for_tag(tag)] = error
     for tag in doubtful:
         try:
             # one writer wrote them all
             commas += _settle(dataset, tag, decimal=bool(commas))
         except _DoubtfulError as doubt:
-            del dataset[tag]
             what = f"is {doubt}; its comma may separate decimals or thousands"
-            damage.append(damaged(tag, what))
-    if damage:
-        raise damage[0]
-    return tuple(commas)
+            damage[keyword_for_tag(tag)] = damaged(tag, what)
+    for keyword in damage:
+        del dataset[keyword]
+    return Settled(decimal_commas=tuple(commas), damage=damage)
 
 
 def numbers(value: Any, keyword: str, count: int | None = None) -> list[float]:

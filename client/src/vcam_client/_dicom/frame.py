@@ -116,56 +116,59 @@ def frames_of(header: Header) -> list[Frame]:
 
 
 def _frame(instance: Instance, n: int) -> Frame:
-    dataset = instance.dataset
-    look = Groups(instance.header, n)
+    header = instance.header
+    look = Groups(header, n)
     if instance.radiograph:
-        position, direction = (0.0, 0.0, 0.0), _projection_axes(dataset.get("PatientOrientation"))
+        codes = header.value("PatientOrientation")
+        position, direction = (0.0, 0.0, 0.0), _projection_axes(codes)
     elif instance.unplaced:
         position, direction = (0.0, 0.0, float(n)), (1, 0, 0, 0, 1, 0)
     else:
-        position, direction = _place(dataset, look, n)
-    thickness = look("PixelMeasuresSequence", "SliceThickness") or dataset.get("SliceThickness")
+        position, direction = _place(header, look, n)
+    thickness = look("PixelMeasuresSequence", "SliceThickness") or header.value("SliceThickness")
     return Frame(
         instance=instance,
         index=n,
         position=_point(position),
         direction=_unit_directions(direction),
-        spacing=_spacing(dataset, look),
+        spacing=_spacing(header, look),
         thickness=_thickness(thickness),
-        **_rescale(dataset, look),
-        marks=_marks(dataset, look),
+        **_rescale(header, look),
+        marks=_marks(instance.dataset, look),
         decimal_commas=tuple(look.decimal_commas),
     )
 
 
-def _place(dataset: Dataset, look: Groups, n: int) -> tuple[Any, Any]:
+def _place(header: Header, look: Groups, n: int) -> tuple[Any, Any]:
     """Position and directions of a frame, LPS+."""
     direction = look("PlaneOrientationSequence", "ImageOrientationPatient")
     position = look("PlanePositionSequence", "ImagePositionPatient")
     if direction is None:
-        direction = dataset.get("ImageOrientationPatient")
+        direction = header.value("ImageOrientationPatient")
     if position is not None:
         return position, direction
-    first = _point(dataset.get("ImagePositionPatient"))
-    offset = _classic_offset(dataset, n)
+    first = _point(header.value("ImagePositionPatient"))
+    offset = _classic_offset(header, n)
     cosines = _unit_directions(direction)
     return first + offset * np.cross(cosines[:3], cosines[3:]), direction
 
 
-def _classic_offset(dataset: Dataset, n: int) -> float:
+def _classic_offset(header: Header, n: int) -> float:
     """Distance along the normal of a frame of a classic multi-frame image."""
-    offsets = numbers(dataset.get("GridFrameOffsetVector"), "GridFrameOffsetVector")
+    offsets = numbers(header.value("GridFrameOffsetVector"), "GridFrameOffsetVector")
     if n < len(offsets):
         return offsets[n] - offsets[0]
-    return n * (number(dataset.get("SpacingBetweenSlices"), "SpacingBetweenSlices") or 0.0)
+    return n * (number(header.value("SpacingBetweenSlices"), "SpacingBetweenSlices") or 0.0)
 
 
-def _spacing(dataset: Dataset, look: Groups) -> tuple[float, float] | None:
+def _spacing(header: Header, look: Groups) -> tuple[float, float] | None:
     """The first spacing that is stated; two zeros state none."""
     stated = [("PixelSpacing", look("PixelMeasuresSequence", "PixelSpacing"))]
-    stated += [(keyword, dataset.get(keyword)) for keyword in _SPACINGS]
+    stated += [(keyword, header.value(keyword)) for keyword in _SPACINGS]
     for keyword, value in stated:
         pair = numbers(value, keyword)
+        if len(pair) == 1:
+            raise damaged(Tag(keyword), "has 1 value, not 2")
         if len(pair) != 2 or pair == [0, 0]:
             continue
         row, column = pair
@@ -182,13 +185,15 @@ def _thickness(value: Any) -> float:
     return thickness
 
 
-def _rescale(dataset: Dataset, look: Groups) -> dict[str, Any]:
+def _rescale(header: Header, look: Groups) -> dict[str, Any]:
     group = "PixelValueTransformationSequence"
     slope, intercept = (number(look(group, k), k) for k in ("RescaleSlope", "RescaleIntercept"))
     kind = look(group, "RescaleType")
     if slope is None and intercept is None:
-        slope, intercept = (number(dataset.get(k), k) for k in ("RescaleSlope", "RescaleIntercept"))
-        kind = dataset.get("RescaleType")
+        slope, intercept = (
+            number(header.value(k), k) for k in ("RescaleSlope", "RescaleIntercept")
+        )
+        kind = header.value("RescaleType")
     stated = slope is not None or intercept is not None
     # a slope of 0 would wipe the image out; it is written where none is meant
     a, b = slope or 1.0, intercept or 0.0

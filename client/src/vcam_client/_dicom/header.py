@@ -21,7 +21,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from vcam_client._dicom.elements import settle
+from vcam_client._dicom.elements import Settled, settle
 from vcam_client._dicom.quiet import quiet
 from vcam_client._dicom.sources import Source
 from vcam_client._limits import MAX_UNPACKED_INSTANCE_BYTES
@@ -112,8 +112,7 @@ class Header:
         pixels_at: offset of the element after the header, normally the pixels'.
         pixel_bytes: bytes from there to the end.
         stated: whether the file has a file meta header.
-        decimal_commas: keywords of elements whose numbers have them.
-        damage: what is wrong with an element, if it matters for this kind of instance; "".
+        settled: what was unusual about elements.
         shift: bytes that the file begins too early; -1 where its first byte is missing.
     """
 
@@ -124,9 +123,18 @@ class Header:
     pixels_at: int
     pixel_bytes: int
     stated: bool
-    decimal_commas: tuple[str, ...] = ()
-    damage: str = ""
+    settled: Settled
     shift: int = 0
+
+    def value(self, keyword: str) -> Any:
+        """The value of an element; None where it is missing.
+
+        Raises:
+            CorruptFileError: the element is damaged.
+        """
+        if keyword in self.settled.damage:
+            raise self.settled.damage[keyword]
+        return self.dataset.get(keyword)
 
     def open(self) -> BinaryIO:
         """The bytes of the instance, inflated where they are deflated."""
@@ -166,7 +174,7 @@ def read_header(source: Source) -> Header:
                     specific_tags=_TAGS,
                 )
                 list(dataset.file_meta)
-                commas, damage = _settled(dataset)
+                settled = settle(dataset, list(dataset.keys()))
                 at = stream.tell()
                 end = stream.seek(0, io.SEEK_END)
                 syntax = dataset.file_meta.get("TransferSyntaxUID") or _syntax_without_meta(
@@ -190,17 +198,8 @@ def read_header(source: Source) -> Header:
             pixels_at=at,
             pixel_bytes=end - at,
             stated=stated,
-            decimal_commas=commas,
-            damage=damage,
+            settled=settled,
         )
-
-
-def _settled(dataset: pydicom.Dataset) -> tuple[tuple[str, ...], str]:
-    """Keywords with decimal commas, and what is wrong with an element."""
-    try:
-        return settle(dataset, list(dataset.keys())), ""
-    except CorruptFileError as error:
-        return (), str(error)
 
 
 def _shift(head: bytes) -> int:

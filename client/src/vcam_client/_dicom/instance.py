@@ -54,6 +54,17 @@ _NO_VOLUME_TYPES = {
     "MOSAIC": "mosaic of slices in one image; convert it with dcm2niix",
 }
 """Values of ImageType of images that are no slice of a volume, and what they are."""
+_OVERRULED = frozenset(
+    {
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+        "PixelSpacing",
+        "SliceThickness",
+        "RescaleSlope",
+        "RescaleIntercept",
+    }
+)
+"""Elements that multi-frame images state in functional groups; the others are looked at at once."""
 _MOST_BITS = 32
 _PADDING_BITS = 16
 """Of PixelPaddingValue, VR US or SS."""
@@ -116,15 +127,14 @@ def instance_of(header: Header) -> Instance:
         InputError: more voxels than the limit.
     """
     dataset = header.dataset
-    if header.damage and not _is_of_other_class(dataset):
-        raise CorruptFileError(header.damage)
+    if not _is_of_other_class(dataset):
+        _refuse_damage(header)
     modality, radiograph = _kind(header)
     kinds = [*_texts(dataset.get("ImageType")), *_frame_type(header)]
     for kind, reason in _NO_VOLUME_TYPES.items():
         if any(kind in text for text in kinds):
             raise NoVolumeError(reason)
-    if header.damage:
-        raise CorruptFileError(header.damage)
+    _refuse_damage(header)
     if "Rows" not in dataset or "Columns" not in dataset:
         raise NoVolumeError("no pixels")
     photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2")).upper()
@@ -187,7 +197,7 @@ class Groups:
         frames = header.dataset.get("PerFrameFunctionalGroupsSequence") or ()
         shared = header.dataset.get("SharedFunctionalGroupsSequence") or ()
         self._items = [*frames[n : n + 1], *shared[:1]]
-        self._decimal = bool(header.decimal_commas)
+        self._decimal = bool(header.settled.decimal_commas)
         self.decimal_commas = list[str]()
 
     def __call__(self, group: str, keyword: str) -> Any:
@@ -202,21 +212,31 @@ class Groups:
     def _value(self, item: Dataset, keyword: str) -> Any:
         if keyword not in item:
             return None
-        self.decimal_commas += settle(item, [Tag(keyword)], decimal=self._decimal)
+        settled = settle(item, [Tag(keyword)], decimal=self._decimal)
+        self.decimal_commas += settled.decimal_commas
+        if settled.damage:
+            raise settled.damage[keyword]
         return item[keyword].value
 
 
 def _is_unplaced(header: Header, frames: int) -> bool:
     dataset, look = header.dataset, Groups(header, 0)
     direction = look("PlaneOrientationSequence", "ImageOrientationPatient")
-    if not (direction or dataset.get("ImageOrientationPatient")):
+    if not (direction or header.value("ImageOrientationPatient")):
         return True
     if look("PlanePositionSequence", "ImagePositionPatient"):
         return False
-    if not dataset.get("ImagePositionPatient"):
+    if not header.value("ImagePositionPatient"):
         return True
     placed = dataset.get("GridFrameOffsetVector") or dataset.get("SpacingBetweenSlices")
     return frames > 1 and not placed
+
+
+def _refuse_damage(header: Header) -> None:
+    """Refuses damaged elements, but for those that functional groups may state instead."""
+    for keyword, error in header.settled.damage.items():
+        if keyword not in _OVERRULED:
+            raise error
 
 
 def _is_of_other_class(dataset: Dataset) -> bool:
@@ -271,17 +291,17 @@ def _other_class(dataset: Dataset) -> str:
 def _is_placed(header: Header) -> bool:
     """Whether frames say where each of their pixels is."""
     dataset, look = header.dataset, Groups(header, 0)
-    spacing = look("PixelMeasuresSequence", "PixelSpacing") or dataset.get("PixelSpacing")
+    spacing = look("PixelMeasuresSequence", "PixelSpacing") or header.value("PixelSpacing")
     known = all(numbers(spacing, "PixelSpacing")) and spacing is not None
     return known and not _is_unplaced(header, whole(dataset, "NumberOfFrames", 1))
 
 
 def _states_hu(header: Header) -> bool:
     """Whether values are Hounsfield units by a whole rescale that is not said to be another."""
-    dataset, look = header.dataset, Groups(header, 0)
+    look = Groups(header, 0)
     group = "PixelValueTransformationSequence"
     values = {
-        keyword: look(group, keyword) or dataset.get(keyword)
+        keyword: look(group, keyword) or header.value(keyword)
         for keyword in ("RescaleSlope", "RescaleIntercept", "RescaleType")
     }
     stated = all(values[k] not in (None, "") for k in ("RescaleSlope", "RescaleIntercept"))

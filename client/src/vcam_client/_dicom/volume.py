@@ -48,7 +48,14 @@ def read_dicom(path: Path, options: ReadOptions) -> Volume:
             slices; with `strict`, tilted or unevenly spaced ones.
         InputError: no such series, no spacing, or more voxels than the limit.
     """
-    return read_series(choose(find_series(path), path, options), path, options)
+    found = find_series(path)
+    volume = read_series(choose(found, path, options), path, options)
+    if found.damaged:
+        left_out = (
+            f"Files of {path.name} were left out, damaged ones among them: {_reasons(found)}."
+        )
+        volume = replace(volume, warnings=(*volume.warnings, left_out))
+    return volume
 
 
 def choose(found: Found, path: Path, options: ReadOptions) -> Series:
@@ -184,7 +191,7 @@ def _remarks(frames: Sequence[Frame]) -> list[str]:
             f"The scan is stored as {stored_as}. Its modality, position, orientation and spacing "
             f"are those of {frames[0].instance.modality} slices, and it is read as such."
         )
-    commas = {k for header in headers for k in header.decimal_commas}
+    commas = {k for header in headers for k in header.settled.decimal_commas}
     commas |= {k for frame in frames for k in frame.decimal_commas}
     if commas:
         remarks.append(f"Decimal commas were read as points, in {', '.join(sorted(commas))}.")
@@ -246,18 +253,21 @@ def _name(path: Path, options: ReadOptions) -> str:
 
 
 def _nothing(found: Found, path: Path) -> InputError:
-    counted = found.left_out.most_common()
-    reasons = "; ".join(
-        reason if path.is_file() and n == 1 else f"{n} × {reason}"
-        for reason, n in counted[:_MOST_REASONS]
-    )
-    if len(counted) > _MOST_REASONS:
-        reasons += f"; and {len(counted) - _MOST_REASONS} other reasons"
+    reasons = _reasons(found, alone=path.is_file())
     kind = CorruptFileError if found.damaged else UnsupportedFormatError
     advice = _ADVICE_NIFTI if "NIfTI" in reasons else _ADVICE
     if found.damaged:
-        advice = _ADVICE_DAMAGED
+        is_list = "DirectoryRecordSequence" in reasons
+        advice = "Give the folder instead." if is_list else _ADVICE_DAMAGED
     return kind(
         f"Found no CT, MR or radiograph that vcam reads in {path.name}: "
         f"{reasons or 'the folder is empty'}. {advice}"
     )
+
+
+def _reasons(found: Found, *, alone: bool = False) -> str:
+    """Why files were left out, the most frequent reasons; `alone` where there is but one file."""
+    counted = found.left_out.most_common()
+    shown = [reason if alone and n == 1 else f"{n} × {reason}" for reason, n in counted]
+    more = len(shown) - _MOST_REASONS
+    return "; ".join([*shown[:_MOST_REASONS], *([f"{more} other reasons"] if more > 0 else [])])
