@@ -14,6 +14,7 @@ from client.dicom_instances import enhanced, in_syntax, instance, item, to_bytes
 from vcam_client import Volume, read_volume
 from vcam_client._dicom import elements
 from vcam_client.errors import CorruptFileError, InputError, UnsupportedFormatError
+from vcam_client.inspection import inspect_scan
 
 PLANE = np.random.default_rng(0).integers(0, 2000, (8, 10)).astype(np.uint16)
 VOXELS = np.random.default_rng(1).integers(0, 2000, (6, 8, 10)).astype(np.uint16)
@@ -352,3 +353,22 @@ def test_damaged_slices_that_are_left_out_are_told(tmp_path: Path) -> None:
         re.search(r"left out, damaged .* 1 × damaged header: Rows \(0028,0010\)", warning)
         for warning in volume.warnings
     )
+
+
+def test_instance_numbers_that_are_none_are_no_reason_to_refuse(tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "s", VOXELS.astype(np.int16), InstanceNumber=None)
+    for path, text in zip(paths, ["abc", "1", "", "²", "--5", "1,5"], strict=True):
+        dataset = pydicom.dcmread(path)
+        dataset.SpecificCharacterSet = "ISO_IR 100"
+        dataset.add(pydicom.DataElement("InstanceNumber", "LO", text))
+        dataset.save_as(path)
+        path.write_bytes(renamed(path.read_bytes(), "InstanceNumber", "LO", "IS"))
+    (series,) = inspect_scan(tmp_path / "s").series
+    assert series.refusal == ""
+    np.testing.assert_array_equal(read_volume(tmp_path / "s").data.transpose(2, 1, 0), VOXELS)
+
+
+def test_a_rescale_that_is_not_whole_is_told(tmp_path: Path) -> None:
+    write_series(tmp_path / "s", VOXELS.astype(np.int16), RescaleIntercept=None)
+    (series,) = inspect_scan(tmp_path / "s").series
+    assert "no whole rescale: values are not known to be Hounsfield units" in series.quirks
