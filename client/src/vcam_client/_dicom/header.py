@@ -21,7 +21,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from vcam_client._dicom.elements import Settled, settle
+from vcam_client._dicom.elements import Settled, damaged, settle
 from vcam_client._dicom.quiet import quiet
 from vcam_client._dicom.sources import Source
 from vcam_client._limits import MAX_UNPACKED_INSTANCE_BYTES
@@ -37,6 +37,7 @@ _FIRST_ELEMENTS = (b"\x05\0", b"\x08\0", b"\x16\0")
 """Elements of that group that come first: character set, image type, SOP class."""
 _MOST_FIRST_BYTES = 256
 """Length of such an element's value, beyond which it is taken for none."""
+_TRANSFER_SYNTAX = Tag("TransferSyntaxUID")
 _TRANSFER_SYNTAX_UID = b"\x02\x00\x10\x00UI"
 
 _TAGS = [
@@ -173,7 +174,7 @@ def read_header(source: Source) -> Header:
                     force=not stated,
                     specific_tags=_TAGS,
                 )
-                list(dataset.file_meta)
+                _settle_syntax(dataset.file_meta)
                 settled = settle(dataset, list(dataset.keys()))
                 at = stream.tell()
                 end = stream.seek(0, io.SEEK_END)
@@ -187,7 +188,7 @@ def read_header(source: Source) -> Header:
         except Exception as error:  # pydicom raises nearly anything on damaged bytes
             raise CorruptFileError("damaged header (its elements can't be parsed)") from error
         if syntax is None:
-            raise CorruptFileError("damaged header (no transfer syntax)")
+            raise damaged(_TRANSFER_SYNTAX, "is missing")
         if not syntax.is_transfer_syntax or syntax.is_private:
             raise NotDicomError("in a transfer syntax that vcam does not know")
         return Header(
@@ -200,6 +201,13 @@ def read_header(source: Source) -> Header:
             stated=stated,
             settled=settled,
         )
+
+
+def _settle_syntax(file_meta: pydicom.Dataset) -> None:
+    """Of the file meta elements, this one is needed."""
+    present = [_TRANSFER_SYNTAX] if _TRANSFER_SYNTAX in file_meta else []
+    for error in settle(file_meta, present).damage.values():
+        raise error
 
 
 def _shift(head: bytes) -> int:
