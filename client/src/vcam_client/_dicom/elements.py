@@ -102,7 +102,7 @@ def settle(dataset: pydicom.Dataset, tags: Iterable[BaseTag], *, decimal: bool =
             commas += _settle(dataset, tag, decimal=bool(commas))
         except _DoubtfulError as doubt:
             what = f"is {doubt}; its comma may separate decimals or thousands"
-            damage[keyword_for_tag(tag)] = damaged(tag, what)
+            damage[keyword_for_tag(tag)] = damaged(keyword_for_tag(tag), what)
     for keyword in damage:
         del dataset[keyword]
     return Settled(decimal_commas=tuple(commas), damage=damage)
@@ -117,9 +117,9 @@ def numbers(value: Any, keyword: str, count: int | None = None) -> list[float]:
     several = not isinstance(value, str | bytes) and hasattr(value, "__len__")
     found = [v for v in (value if several else [value]) if v is not None and v != ""]
     if not all(isinstance(v, Real) for v in found):
-        raise damaged(Tag(keyword), _no_number(found))
+        raise damaged(keyword, _no_number(found))
     if count is not None and found and len(found) != count:
-        raise damaged(Tag(keyword), f"has {len(found)} values, not {count}")
+        raise damaged(keyword, f"has {len(found)} values, not {count}")
     return [float(v) for v in found]
 
 
@@ -137,20 +137,23 @@ def whole(dataset: pydicom.Dataset, keyword: str, default: int | None = None) ->
     """
     value = number(dataset.get(keyword), keyword)
     if value is None and default is None:
-        raise damaged(Tag(keyword), "is missing")
+        raise damaged(keyword, "is missing")
     if not value and default is not None:
         return default
     if value is None or not value.is_integer():
-        raise damaged(Tag(keyword), f"is {value:g}, not a whole number")
+        raise damaged(keyword, f"is {value:g}, not a whole number")
     return int(value)
 
 
-def damaged(tag: BaseTag, what: str) -> CorruptFileError:
+def damaged(keyword: str, what: str) -> CorruptFileError:
     """An error that names an element: "damaged header: Rows (0028,0010) is missing"."""
-    group, element = f"{tag.group:04X}", f"{tag.element:04X}"
-    return CorruptFileError(
-        f"damaged header: {keyword_for_tag(tag) or 'an element'} ({group},{element}) {what}"
-    )
+    tag = Tag(keyword)
+    return CorruptFileError(f"damaged header: {keyword} ({tag.group:04X},{tag.element:04X}) {what}")
+
+
+def shown(values: Iterable[float]) -> str:
+    """Numbers as a header has them."""
+    return "\\".join(f"{value:g}" for value in values)
 
 
 def _settle(dataset: pydicom.Dataset, tag: BaseTag, *, decimal: bool) -> list[str]:
@@ -162,11 +165,13 @@ def _settle(dataset: pydicom.Dataset, tag: BaseTag, *, decimal: bool) -> list[st
     except KeyError:  # private, or unknown to this pydicom: nothing that is looked at
         return []
     if raw.length != _UNDEFINED_LENGTH and len(raw.value or b"") < raw.length:
-        raise damaged(tag, f"states {raw.length} bytes, more than the file has left")
+        raise damaged(
+            keyword_for_tag(tag), f"states {raw.length} bytes, more than the file has left"
+        )
     stated = raw.VR if raw.VR not in (None, "UN") else expected
     if (stated == "SQ") != (expected == "SQ"):
         kind = "is no sequence" if expected == "SQ" else "is a sequence, not a value"
-        raise damaged(tag, kind)
+        raise damaged(keyword_for_tag(tag), kind)
     if tag in NUMBERS and not _as_written(dataset, raw, expected):
         dataset[tag] = raw  # what pydicom makes of it is text
         return _numbers_of(dataset, raw, stated, expected, decimal=decimal)
@@ -177,7 +182,7 @@ def _settle(dataset: pydicom.Dataset, tag: BaseTag, *, decimal: bool) -> list[st
             dataset[tag] = raw._replace(VR=expected)
             dataset[tag]
         except Exception as error:
-            raise damaged(tag, "can't be parsed") from error
+            raise damaged(keyword_for_tag(tag), "can't be parsed") from error
     return []
 
 
@@ -212,7 +217,7 @@ def _numbers_of(
         if found is None and kind in _BINARY and (kind == stated or not words):
             found = _from_binary(data, kind, little=raw.is_little_endian)
     if found is None:
-        raise damaged(raw.tag, _no_number([text]))
+        raise damaged(keyword_for_tag(raw.tag), _no_number([text]))
     kind = "DS" if expected in _TEXT else "FD"
     value = found[0] if len(found) == 1 else found
     dataset[raw.tag] = pydicom.DataElement(raw.tag, kind, value if found else None)

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.tag import Tag
 
-from vcam_client._dicom.elements import damaged, number, numbers
+from vcam_client._dicom.elements import damaged, number, numbers, shown
 from vcam_client._dicom.header import Header
 from vcam_client._dicom.instance import Groups, Instance, NoVolumeError, instance_of
 from vcam_client._dicom.quiet import quiet
@@ -168,20 +167,19 @@ def _spacing(header: Header, look: Groups) -> tuple[float, float] | None:
     for keyword, value in stated:
         pair = numbers(value, keyword)
         if len(pair) == 1:
-            raise damaged(Tag(keyword), "has 1 value, not 2")
+            raise damaged(keyword, "has 1 value, not 2")
         if len(pair) != 2 or pair == [0, 0]:
             continue
-        row, column = pair
         if not all(_LEAST_SPACING_MM < v < _LARGEST_MM for v in pair):
-            raise CorruptFileError(f"damaged header (pixel spacing {row:g}×{column:g} mm)")
-        return row, column
+            raise damaged(keyword, f"is {shown(pair)}, not two distances in millimetres")
+        return pair[0], pair[1]
     return None
 
 
 def _thickness(value: Any) -> float:
     thickness = abs(number(value, "SliceThickness") or 0.0)
     if not thickness < _LARGEST_MM:
-        raise CorruptFileError(f"damaged header (slice thickness {thickness:g} mm)")
+        raise damaged("SliceThickness", f"is {thickness:g} mm")
     return thickness
 
 
@@ -197,8 +195,9 @@ def _rescale(header: Header, look: Groups) -> dict[str, Any]:
     stated = slope is not None or intercept is not None
     # a slope of 0 would wipe the image out; it is written where none is meant
     a, b = slope or 1.0, intercept or 0.0
-    if not (abs(a) < _LARGEST_RESCALE and abs(b) < _LARGEST_RESCALE):
-        raise CorruptFileError(f"damaged header (rescale {a:g} and {b:g})")
+    for keyword, value in (("RescaleSlope", a), ("RescaleIntercept", b)):
+        if not abs(value) < _LARGEST_RESCALE:
+            raise damaged(keyword, f"is {value:g}")
     return {
         "slope": a if stated else None,
         "intercept": intercept,
@@ -217,25 +216,26 @@ def _marks(dataset: Dataset, look: Groups) -> dict[str, str]:
 def _point(value: Any) -> NDArray[np.float64]:
     point = np.array(_coordinates(value, "ImagePositionPatient", 3))
     if not (np.abs(point) < _LARGEST_MM).all():
-        raise CorruptFileError("damaged header (ImagePositionPatient)")
+        raise damaged("ImagePositionPatient", f"is {shown(point)}, no place of a scanner")
     return point
 
 
 def _coordinates(value: Any, keyword: str, count: int) -> list[float]:
     found = numbers(value, keyword, count)
     if not found:
-        raise damaged(Tag(keyword), "is missing")
+        raise damaged(keyword, "is missing")
     return found
 
 
 def _unit_directions(value: Any) -> NDArray[np.float64]:
     direction = np.array(_coordinates(value, "ImageOrientationPatient", 6))
     if not np.isfinite(direction).all():
-        raise CorruptFileError("damaged header (ImageOrientationPatient)")
+        raise damaged("ImageOrientationPatient", f"is {shown(direction)}")
     row, column = direction[:3], direction[3:]
     lengths = np.linalg.norm(row), np.linalg.norm(column)
     if min(lengths) < 0.5 or abs(row @ column) > 0.1 * lengths[0] * lengths[1]:
-        raise CorruptFileError("damaged header (rows and columns are not perpendicular)")
+        what = f"is {shown(direction)}: rows and columns that are not perpendicular"
+        raise damaged("ImageOrientationPatient", what)
     return np.concatenate([row / lengths[0], column / lengths[1]])
 
 

@@ -188,7 +188,7 @@ def read_header(source: Source) -> Header:
         except Exception as error:  # pydicom raises nearly anything on damaged bytes
             raise CorruptFileError("damaged header (its elements can't be parsed)") from error
         if syntax is None:
-            raise damaged(_TRANSFER_SYNTAX, "is missing")
+            raise damaged("TransferSyntaxUID", "is missing")
         if not syntax.is_transfer_syntax or syntax.is_private:
             raise NotDicomError("in a transfer syntax that vcam does not know")
         return Header(

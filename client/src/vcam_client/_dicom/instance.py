@@ -182,7 +182,7 @@ def _slice_distance(dataset: Dataset) -> float:
     stated = number(dataset.get("SpacingBetweenSlices"), "SpacingBetweenSlices")
     distance = abs(stated or 0.0)
     if not distance < _LARGEST_MM:
-        raise CorruptFileError(f"damaged header (slices {distance:g} mm apart)")
+        raise damaged("SpacingBetweenSlices", f"is {distance:g} mm")
     return distance
 
 
@@ -351,7 +351,7 @@ def _as_stored(value: Any, keyword: str, allocated: int, signed: bool) -> int | 
     if stated is None:
         return None
     if not stated.is_integer():
-        raise damaged(Tag(keyword), f"is {stated:g}, not a whole number")
+        raise damaged(keyword, f"is {stated:g}, not a whole number")
     stored = int(stated)
     # written as unsigned beside signed pixels, or the other way round; it has 16 bits itself
     if signed and allocated < _PADDING_BITS and stored >= 2 ** (_PADDING_BITS - 1):
