@@ -118,10 +118,10 @@ def test_a_binary_number_of_a_wrong_kind_is_read(tmp_path: Path, vr: str) -> Non
 
 def test_doubles_in_the_place_of_text_are_read(tmp_path: Path) -> None:
     dataset = instance(PLANE, PixelSpacing=None, RescaleIntercept=None)
-    dataset.add(pydicom.DataElement("PixelSpacing", "FD", [0.5, 0.7]))
+    dataset.add(pydicom.DataElement("PixelSpacing", "FD", [0.5, 2 / 3]))
     dataset.add(pydicom.DataElement("RescaleIntercept", "SS", -1024))
     volume = read(tmp_path / "a.dcm", dataset)
-    assert volume.spacing == (0.7, 0.5, 9.0)
+    assert volume.spacing == (2 / 3, 0.5, 9.0)
     np.testing.assert_array_equal(volume.data[:, :, 0].T, PLANE.astype(int) - 1024)
 
 

@@ -45,8 +45,9 @@ def read_volume(
 ) -> Volume:
     """Reads one volume: NIfTI, DICOM (file, folder, zip, DICOMDIR), TIFF, .npy, PNG or JPEG.
 
-    What a file is follows from how it begins; NIfTI from its name. docs/formats.md says
-    what of each kind is read, and how axes, spacing and units are taken.
+    What a file is follows from how it begins; NIfTI from its name, unless DICOM's marker is
+    in it. docs/formats.md says what of each kind is read, and how axes, spacing and units are
+    taken.
 
     Args:
         path: the file or folder.

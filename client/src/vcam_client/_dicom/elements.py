@@ -218,9 +218,8 @@ def _numbers_of(
             found = _from_binary(data, kind, little=raw.is_little_endian)
     if found is None:
         raise damaged(keyword_for_tag(raw.tag), _no_number([text]))
-    kind = "DS" if expected in _TEXT else "FD"
     value = found[0] if len(found) == 1 else found
-    dataset[raw.tag] = pydicom.DataElement(raw.tag, kind, value if found else None)
+    dataset[raw.tag] = pydicom.DataElement(raw.tag, "FD", value if found else None)
     return [keyword] if commas else []
 
 
