@@ -175,3 +175,32 @@ def test_a_shard_comes_from_text_or_from_an_indexed_job() -> None:
             Shard.parse(text)
     with pytest.raises(InputError, match="Indexed Job"):
         Shard.from_environment({"VCAM_SHARDS": "16"})
+
+
+@pytest.mark.parametrize("off", ["early", "late"])
+def test_a_slice_that_begins_one_byte_off_belongs_to_its_series(tmp_path: Path, off: str) -> None:
+    paths = write_series(tmp_path / "ct", VOXELS)
+    content = paths[2].read_bytes()
+    paths[2].write_bytes(b"\0" + content if off == "early" else content[1:])
+    (item,) = find_scans([tmp_path])
+    assert (item.key, len(item.files)) == ("ct", 6)
+    np.testing.assert_array_equal(item.read(ReadOptions()).data.transpose(2, 1, 0), VOXELS)
+
+
+def test_slices_without_a_preamble_that_begin_one_byte_early_are_a_scan(tmp_path: Path) -> None:
+    for path in write_series(tmp_path / "ct", VOXELS):
+        content = path.read_bytes()
+        path.write_bytes(b"\0" + content[144 + int.from_bytes(content[140:144], "little") :])
+    (item,) = find_scans([tmp_path])
+    assert len(item.files) == 6
+    np.testing.assert_array_equal(item.read(ReadOptions()).data.transpose(2, 1, 0), VOXELS)
+
+
+def test_dicom_named_img_makes_a_series_and_pairs_stay_nifti(tmp_path: Path) -> None:
+    for n, path in enumerate(write_series(tmp_path / "ct", VOXELS)):
+        path.rename(tmp_path / "ct" / f"slice{n}.img")
+    (tmp_path / "pair").mkdir()
+    nib.save(nib.Nifti1Pair(VOXELS, np.eye(4)), tmp_path / "pair" / "a.hdr")
+    assert keys(tmp_path) == ["ct", "pair/a.hdr"]
+    (item, _) = find_scans([tmp_path])
+    np.testing.assert_array_equal(item.read(ReadOptions()).data.transpose(2, 1, 0), VOXELS)

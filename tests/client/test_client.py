@@ -92,8 +92,9 @@ def test_slices_go_in_batches_and_come_back_as_a_stack(server: StandIn) -> None:
         cam_layers=(layer,),
     )
     server.spec_json = spec.to_json()
-    volume = Volume(data=np.zeros((16, 12, 20), np.int16), affine=SCAN.affine)
-    volume.data[:, :, 17] = 100
+    data = np.zeros((16, 12, 20), np.int16)
+    data[:, :, 17] = 100
+    volume = Volume(data=data, affine=SCAN.affine)
 
     def slices(request: object) -> dict[str, np.ndarray]:
         batch = _wire.from_tensor(request.inputs["volume"], "volume")  # type: ignore[attr-defined]

@@ -9,6 +9,8 @@ import pytest
 from real_scans import ROOT, needs_data
 from soak.run import PEAK_LIMIT_MB, soak
 
+from vcam_client.errors import InputError
+
 CASES = 4000
 """`make soak` reads 20,000, and of other seeds."""
 
@@ -48,7 +50,11 @@ def test_the_harness_sees_what_must_not_be(monkeypatch: pytest.MonkeyPatch) -> N
 
         warnings.warn("about a patient", UserWarning, stacklevel=2)
 
-    for reader, word in ((raises, "KeyError"), (warns, "warning escaped")):
+    def names(path: Path) -> None:
+        raise InputError("damaged (NotImplementedError)")
+
+    wrongs = ((raises, "KeyError"), (warns, "warning escaped"), (names, "NotImplementedError"))
+    for reader, word in wrongs:
         monkeypatch.setattr(worker, "read_volume", reader)
         assert word in str(worker.outcome(Path("x"))["wrong"])
 

@@ -201,3 +201,11 @@ def test_wrong_kinds_of_scan_are_refused(
 ) -> None:
     with pytest.raises(IncompatibleScanError, match=message):
         place(Volume(data=np.zeros(shape), affine=np.eye(4)), grid, aggregation)
+
+
+@pytest.mark.parametrize("value", [2**31 - 1, -(2**31), 16_777_217])
+def test_whole_numbers_of_32_bits_stay_what_they_are(value: int) -> None:
+    """The highest one, as a float32, is one more than an int32 holds."""
+    data = np.full((9, 11, 13), value, np.int32)
+    volume = Volume(data=data, affine=np.diag([-1.5, -1.25, 2.0, 1.0]))
+    assert np.unique(to_model_grid(volume, GRID, np.int32)).tolist() == [value]

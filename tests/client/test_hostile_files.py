@@ -159,6 +159,27 @@ def test_a_compressed_image_of_another_size_is_not_decoded(
         read_volume(tmp_path / "a.dcm")
 
 
+def test_jpeg_ls_without_an_end_is_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CharLS 2.4 never returns from some streams that are damaged and have no end marker."""
+    stream = bytes(imagecodecs.jpegls_encode(PLANE))
+    assert stream.endswith(b"\xff\xd9")
+    uid = "1.2.840.10008.1.2.4.80"
+    whole = compress(instance(PLANE), [stream], uid)
+    (tmp_path / "whole.dcm").write_bytes(to_bytes(whole))
+    assert read_volume(tmp_path / "whole.dcm").shape == (64, 64, 1)
+
+    def must_not(data: bytes) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(imagecodecs, "jpegls_decode", must_not)
+    dataset = compress(instance(PLANE), [stream[:-2]], uid)
+    (tmp_path / "a.dcm").write_bytes(to_bytes(dataset))
+    with pytest.raises(CorruptFileError, match="its end is missing"):
+        read_volume(tmp_path / "a.dcm")
+
+
 @pytest.mark.parametrize(
     "head",
     [

@@ -178,3 +178,65 @@ def test_a_blob_is_where_it_was(
     index = np.array([(g * weights).sum() / weights.sum() for g in np.indices(read_back.shape)])
     expected = np.linalg.inv(read_back.affine) @ np.append(LPS_TO_RAS * CENTRE, 1)
     np.testing.assert_allclose(index, expected[:3], atol=0.05)
+
+
+def tilted_series(folder: Path, volume: np.ndarray, **tags: object) -> Volume:
+    """A series that leans by half a slice, or 1.5 mm, per 3 mm: half of its grid is outside."""
+    write_series(folder, volume, step=(0, 1.5, 3.0), **tags)
+    return read_volume(folder)
+
+
+def is_padding(volume: Volume) -> np.ndarray:
+    assert volume.padding is not None
+    low, high = volume.padding
+    return (volume.data >= low) & (volume.data <= high)
+
+
+@pytest.mark.parametrize(
+    ("slope", "dtype", "lowest"),
+    [
+        (1, np.int32, -32768),
+        (65536, np.float64, -(2**31)),
+        (12345678.5, np.float32, np.float32(-32768 * 12345678.5)),
+        (0.5, np.float32, -16384),
+    ],
+)
+def test_what_is_outside_is_no_value_of_the_scan(
+    tmp_path: Path, slope: float, dtype: type[np.generic], lowest: float
+) -> None:
+    """The lowest value of a type may be measured; what no slice covers is padding all the same."""
+    data = np.random.default_rng(0).integers(-1000, 1000, (9, 16, 16)).astype(np.int16)
+    data[:, :, 3] = -32768  # along the tilt: some voxels keep it
+    volume = tilted_series(tmp_path, data, RescaleSlope=slope)
+    assert volume.data.dtype == dtype
+    padded = is_padding(volume)
+    # 9 slices lean by 12 mm, or 14 of 0.9 mm: 30 rows, each slice in 16 of them
+    assert volume.shape == (16, 30, 9)
+    assert 0.4 < padded.mean() < 0.5
+    column = volume.data[3]
+    assert column[~padded[3]].min() == column[~padded[3]].max() == lowest
+    assert volume.data[~padded].max() <= 1000 * slope
+
+
+@pytest.mark.parametrize("value", [-2000, 0, 2000])
+def test_padding_of_a_series_stays_apart_from_means(tmp_path: Path, value: int) -> None:
+    """Padding between the values would be met by means of what lies on both sides of it."""
+    data = np.full((9, 16, 16), 900, np.int16)
+    data[:, ::2] = -900
+    data[:, :, 5] = value
+    volume = tilted_series(tmp_path, data, PixelPaddingValue=value)
+    padded = is_padding(volume)
+    expected = {-2000: -2000, 0: -1025, 2000: 2000}[value]
+    assert volume.padding == (expected, expected)
+    assert padded[5].all()
+    inside = ~padded[[0, 9]]
+    # whole rows between the edge ones are measured; means of -900 and 900 are among them
+    assert inside.sum(axis=1).min() >= 14
+    assert np.abs(volume.data[~padded]).max() <= 900
+
+
+def test_whole_numbers_of_32_bits_are_not_rounded(tmp_path: Path) -> None:
+    data = np.full((4, 8, 8), 16_777_217, np.int32)  # 2²⁴ + 1, which no float32 holds
+    bits = {"BitsAllocated": 32, "BitsStored": 32, "HighBit": 31, "PixelRepresentation": 1}
+    volume = tilted_series(tmp_path, data, **bits)
+    assert np.unique(volume.data[~is_padding(volume)]).tolist() == [16_777_217]

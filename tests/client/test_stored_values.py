@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from vcam_client import Volume, read_volume
+from vcam_client.errors import InconsistentSeriesError
 
 properties = settings(
     max_examples=100,
@@ -224,3 +225,118 @@ def test_volumes_of_one_enhanced_file_are_told_apart_by_functional_groups(tmp_pa
     for number in (1, 2):
         volume = read_volume(tmp_path / "a.dcm", series=number)
         np.testing.assert_array_equal(volume.data.transpose(2, 1, 0), data[number - 1 :: 2])
+
+
+def changed(paths: list[Path], numbers: list[int], *gone: str, **tags: object) -> None:
+    """Takes elements out of some slices of a series, or gives them others."""
+    for number in numbers:
+        dataset = pydicom.dcmread(paths[number])
+        for keyword in gone:
+            delattr(dataset, keyword)
+        for keyword, value in tags.items():
+            setattr(dataset, keyword, value)
+        dataset.save_as(paths[number])
+
+
+RESCALE = ("RescaleSlope", "RescaleIntercept")
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(
+    ("numbers", "gone", "tags", "named"),
+    [
+        ([5], RESCALE, {}, "1 of 12 has no rescale: IM007"),
+        ([0], RESCALE, {}, "1 of 12 has no rescale: IM012"),
+        ([1, 2], RESCALE, {}, "2 of 12 have no rescale: IM010, IM011"),
+        (list(range(6)), RESCALE, {}, "and 2 more"),
+        ([5], ("RescaleIntercept",), {}, "1 of 12 has a slope without an intercept: IM007"),
+        ([5], (), {"RescaleType": "US"}, "1 of 12 has US: IM007"),
+        ([5], (), {"RescaleType": "Nobody"}, "1 of 12 has another RescaleType: IM007"),
+    ],
+)
+def test_slices_that_do_not_say_what_the_rest_says_are_named(
+    tmp_path: Path,
+    numbers: list[int],
+    gone: tuple[str, ...],
+    tags: dict[str, object],
+    named: str,
+    strict: bool,
+) -> None:
+    data = np.random.default_rng(0).integers(0, 2000, (12, *SHAPE)).astype(np.int16)
+    paths = write_series(tmp_path / "s", data, RescaleIntercept=-1024, RescaleType="HU")
+    assert read_volume(tmp_path / "s").units == "HU"
+    changed(paths, numbers, *gone, **tags)
+    with pytest.raises(InconsistentSeriesError) as raised:
+        read_volume(tmp_path / "s", strict=strict)
+    assert named in str(raised.value)
+    assert "NOBODY" not in str(raised.value)
+
+
+def test_a_modality_table_in_some_slices_only_is_refused(tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "s", np.zeros((3, *SHAPE), np.int16))
+    table = Dataset()
+    table.add_new("LUTDescriptor", "US", [3, 0, 16])
+    table.add_new("LUTData", "US", [100, 500, 900])
+    table.ModalityLUTType = "HU"
+    changed(paths, [1], *RESCALE, ModalityLUTSequence=Sequence([table]))
+    with pytest.raises(InconsistentSeriesError, match=r"1 of 3 has a modality table: IM002"):
+        read_volume(tmp_path / "s")
+
+
+def test_a_frame_without_rescale_is_named() -> None:
+    data = np.arange(120, dtype=np.uint16).reshape(4, *SHAPE)
+    dataset = enhanced(data, rescale=(1, -1024), shared=False)
+    del dataset.PerFrameFunctionalGroupsSequence[2].PixelValueTransformationSequence
+    with pytest.raises(InconsistentSeriesError, match=r"has no rescale: frame 3 of a\.dcm"):
+        read(dataset)
+
+
+def test_units_that_are_left_out_where_values_say_them_are_not_missed(tmp_path: Path) -> None:
+    """RescaleType is optional beside a rescale of CT (PS3.3 C.8.2.1)."""
+    paths = write_series(tmp_path, np.zeros((3, *SHAPE), np.int16), RescaleType="HU")
+    changed(paths, [1], "RescaleType")
+    assert read_volume(tmp_path).units == "HU"
+
+
+MR = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4", "Modality": "MR"}
+
+
+@pytest.mark.parametrize("intercept", [0, 5])
+def test_an_identity_that_is_left_out_of_mr_slices_changes_nothing(
+    tmp_path: Path, intercept: int
+) -> None:
+    data = np.arange(90, dtype=np.int16).reshape(3, *SHAPE)
+    paths = write_series(tmp_path / "s", data, RescaleIntercept=intercept, **MR)
+    changed(paths, [1], *RESCALE)
+    if intercept:
+        with pytest.raises(InconsistentSeriesError, match="has no rescale: IM002"):
+            read_volume(tmp_path / "s")
+    else:
+        np.testing.assert_array_equal(read_volume(tmp_path / "s").data.transpose(2, 1, 0), data)
+
+
+def test_a_slope_without_an_intercept_is_no_way_to_hounsfield_units(tmp_path: Path) -> None:
+    """Most writers mean 0, some forget -1024; the file does not say which."""
+    data = np.arange(90, dtype=np.int16).reshape(3, *SHAPE)
+    write_series(tmp_path, data, RescaleSlope=2, RescaleIntercept=None)
+    volume = read_volume(tmp_path)
+    assert volume.units == ""
+    np.testing.assert_array_equal(volume.data.transpose(2, 1, 0), 2 * data)
+
+
+def test_a_range_of_padding_does_not_grow_over_values_of_other_slices(tmp_path: Path) -> None:
+    """Padding 0 to 5 is -1000 to -995 in one slice, 0 to 5 in another; 0 to -1000 are real."""
+    data = np.full((3, *SHAPE), 600, np.int16)
+    data[:, 0] = np.arange(SHAPE[1])
+    paths = write_series(tmp_path, data, RescaleIntercept=-1000)
+    for n, path in enumerate(paths):
+        dataset = pydicom.dcmread(path)
+        dataset.add_new("PixelPaddingValue", "SS", 0)
+        dataset.add_new("PixelPaddingRangeLimit", "SS", 5)
+        dataset.RescaleIntercept = -1000 if n < 2 else 0
+        dataset.save_as(path)
+    volume = read_volume(tmp_path)
+    assert volume.padding is not None
+    padded = (volume.data >= volume.padding[0]) & (volume.data <= volume.padding[1])
+    np.testing.assert_array_equal(padded.transpose(2, 1, 0), data <= 5)
+    assert volume.data.transpose(2, 1, 0)[:, 1, 0].tolist() == [-400, -400, 600]

@@ -234,9 +234,10 @@ def test_a_finding_is_judged_by_its_own_score() -> None:
 @pytest.mark.parametrize("name", sorted(AFFINES))
 def test_the_occlusion_map_lies_on_the_scan(name: str, tmp_path: Path) -> None:
     """A bright blob in the scan is where the occlusion map is strongest, within half a block."""
-    volume = scan(AFFINES[name], (30, 26, 22))
+    data = scan(AFFINES[name], (30, 26, 22)).data.copy()
     blob = (19, 8, 13)
-    volume.data[tuple(slice(n - 2, n + 3) for n in blob)] = 900
+    data[tuple(slice(n - 2, n + 3) for n in blob)] = 900
+    volume = dataclasses.replace(scan(AFFINES[name]), data=data)
     given = prediction(impulse(*PEAK), volume)
     found = checked(given, one_logit(np.ones((8, 10, 12))), blocks=240)
     files = found.write(tmp_path)

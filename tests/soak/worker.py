@@ -35,6 +35,7 @@ from vcam_client.errors import VcamError
 
 ADDRESS_SPACE = 4 * 2**30
 SECONDS = 10
+_EXCEPTION = re.compile(r"\b[A-Z]\w*(Error|Exception|Warning)\b")
 
 
 def main(seed: int, first: int, count: int) -> None:
@@ -64,6 +65,8 @@ def outcome(path: Path) -> dict[str, object]:
             what, text = "Volume", f"{volume!r} {volume.warnings}"
         except VcamError as error:
             what, text = type(error).__name__, str(error)
+            if named := _EXCEPTION.search(text):
+                wrong = f"an exception of Python's is named: {named[0]}"
         except BaseException:
             what, wrong = "escaped", traceback.format_exc(limit=-6)
     signal.setitimer(signal.ITIMER_REAL, 0)

@@ -78,7 +78,9 @@ def scan_on_model(
     stack, rows, columns = (frame.axes[t] for t in order)
     fill = np.float32(grid.padding_value)
     rounded = dtype.kind in "iu"
-    values = _Values(padding=padding, dtype=np.dtype(np.float32 if rounded else np.float64))
+    # a float32 has the digits of 16-bit numbers and their sums, not those of wider ones
+    small = rounded and dtype.itemsize <= 2
+    values = _Values(padding=padding, dtype=np.dtype(np.float32 if small else np.float64))
     through = stack.to_model(grid.resampling)
     size = (stack.model_size, rows.model_size, columns.model_size)
     sums = [np.zeros(size, values.dtype) for _ in range(values.count)]

@@ -23,7 +23,9 @@ from vcam_client.volume import Volume
 _ZIP_MAGIC = b"PK\x03\x04"
 _DICOM_PREFIX = 128
 """Bytes before the marker "DICM" of a DICOM file."""
-_HEAD_BYTES = 132
+_HEAD_BYTES = 133
+_DATA_SET_STARTS = tuple(bytes((8, 0, element, 0)) for element in (0, 5, 8, 0x16))
+"""How DICOM without a preamble begins: length, character set, image type or SOP class."""
 _DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
 _BY_NAME: dict[str, tuple[str, ...]] = {
     "nifti": (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz"),
@@ -67,8 +69,9 @@ def read_volume(
 ) -> Volume:
     """Reads one volume: NIfTI, DICOM (file, folder, zip, DICOMDIR), NRRD, TIFF, PNG, ….
 
-    What a file is follows from how it begins; NIfTI, MetaImage and MGH from their names.
-    docs/formats.md says what of each kind is read, and how axes, spacing and units are taken.
+    What a file is follows from how it begins; NIfTI, MetaImage and MGH from their names, unless
+    DICOM's marker is in it. docs/formats.md says what of each kind is read, and how axes, spacing
+    and units are taken.
 
     Args:
         path: the file or folder.
@@ -306,20 +309,19 @@ def _head(path: Path) -> bytes:
 
 
 def _marked(head: bytes) -> bool:
-    return head[_DICOM_PREFIX : _DICOM_PREFIX + 4] == b"DICM"
+    """Whether DICOM's marker is there, or a byte before or behind, as of files cut out badly."""
+    return b"DICM" in head[_DICOM_PREFIX - 1 : _DICOM_PREFIX + 5]
 
 
 def _kind(path: Path) -> str | None:
     """What a file is by its name, else the way it begins; None for DICOM and the unknown."""
     name = path.name.lower()
-    if name.endswith(_BY_NAME["nifti"]):
-        return "nifti"
     head = _head(path)
     if _marked(head):
         return None  # whatever its name, and though it may be a TIFF besides
     for kind, suffixes in _BY_NAME.items():
         if name.endswith(suffixes):
-            return kind
+            return None if _is_lone_data_set(path, head) else kind
     return next((kind for kind, (magics, _) in _KINDS.items() if head.startswith(magics)), None)
 
 
@@ -327,6 +329,14 @@ def _foreign(path: Path) -> ForeignKind | None:
     """The kind that a file's name says, unless vcam reads it or it is DICOM."""
     kind = foreign_kind(path)
     return None if kind is None or _marked(_head(path)) else kind
+
+
+def _is_lone_data_set(path: Path, head: bytes) -> bool:
+    """Whether a file named .img is no half of a pair, but begins as DICOM without a preamble."""
+    lone = path.suffix.lower() == ".img" and not any(
+        path.with_suffix(suffix).exists() for suffix in (".hdr", ".HDR", ".hdr.gz")
+    )
+    return lone and head.startswith(_DATA_SET_STARTS)
 
 
 def _misnamed(path: Path) -> str:

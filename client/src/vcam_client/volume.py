@@ -1,5 +1,6 @@
 """A volume: voxels with their place in the world."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,24 +12,27 @@ from vcam_client.errors import InputError
 
 _SINGULAR = 1e-9
 """|determinant| of the direction columns below which an affine is no geometry."""
+_ROUNDING = 1e-9
+"""Largest error of an affine's last row, as matrix products leave it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Volume:
     """A 3-D array of physical values with the affine of its voxel centres.
 
-    A radiograph is a volume of one slice. Valid once it exists.
+    A radiograph is a volume of one slice. Valid once it exists, and its arrays are read-only:
+    `data` is a view of the array that was passed, `affine` a copy.
 
     Attributes:
         data: real numbers [I, J, K], physical values (Hounsfield units for CT).
         affine: float64 [4, 4], voxel index (i, j, k) to RAS+ millimetres of the
-            voxel centre.
+            voxel centre; its last row is 0 0 0 1.
         units: "HU" where the file says so, else "".
         modality: DICOM modality ("CT", "MR", "DX", …), "" where unknown.
         name: stem for the names of result files; never a patient's name.
         padding: lowest and highest value that mean "nothing was measured here"
-            (DICOM's pixel padding); such voxels are in `data`, but kept out of
-            resampling and statistics. None where all voxels are real.
+            (DICOM's pixel padding), in the type of `data`; such voxels are in `data`,
+            but kept out of resampling and statistics. None where all voxels are real.
         warnings: what a user should know of how it was read, in sentences.
         spacing_known: False where nothing states the distance between pixels (a picture);
             the affine then has 1 mm for the sake of the axes, and nothing reports
@@ -45,7 +49,8 @@ class Volume:
             results carry it unchanged; None for other sources.
 
     Raises:
-        InputError: the array is not 3-D, plain and real, or the affine is not regular.
+        InputError: the array is not 3-D, plain and real, the affine is not regular, or no voxel
+            of this type can be padding.
     """
 
     data: NDArray[Any] = field(repr=False)
@@ -68,23 +73,21 @@ class Volume:
                 "Expected a plain array, received a masked one, whose mask would be lost. Give the "
                 "array itself as a scan, or fill it and state that value as padding."
             )
-        if self.data.ndim != 3 or 0 in self.data.shape or self.data.dtype.kind not in "iufb":
+        data = self.data
+        if not isinstance(data, np.ndarray):
+            raise InputError(
+                f"Expected a NumPy array of voxels, received {type(data).__name__}. Make it one "
+                "with numpy.asarray."
+            )
+        if data.ndim != 3 or 0 in data.shape or data.dtype.kind not in "iufb":
             raise InputError(
                 "Expected a 3-D array of real numbers, received "
-                f"{self.data.dtype} {self.data.shape}. Choose one volume of scalar voxels."
+                f"{data.dtype} {data.shape}. Choose one volume of scalar voxels."
             )
-        affine = np.asarray(self.affine, np.float64)
-        if affine.shape != (4, 4) or not np.isfinite(affine).all():
-            raise InputError("Expected a finite 4×4 affine. Repair the geometry of the file.")
-        with np.errstate(all="ignore"):  # what overflows is refused below
-            lengths = np.linalg.norm(affine[:3, :3], axis=0)
-            spread = abs(np.linalg.det(affine[:3, :3] / lengths)) if lengths.all() else 0.0
-        if not spread >= _SINGULAR:  # NaN neither
-            raise InputError(
-                f"Expected voxel axes that span space, received spacing {lengths.tolist()} mm with "
-                "degenerate directions. Repair the geometry (pixdim, sform) of the file."
-            )
-        object.__setattr__(self, "affine", affine)
+        object.__setattr__(self, "data", _read_only(data.view()))
+        object.__setattr__(self, "affine", _read_only(_checked_affine(self.affine)))
+        if self.padding is not None:
+            object.__setattr__(self, "padding", _in_type(self.padding, data.dtype))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -112,3 +115,53 @@ class Volume:
         """RAS+ millimetres of a (fractional) voxel index (i, j, k)."""
         x, y, z = self.affine[:3, :3] @ np.asarray(index, np.float64) + self.affine[:3, 3]
         return float(x), float(y), float(z)
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    array.flags.writeable = False
+    return array
+
+
+def _checked_affine(given: NDArray[np.float64]) -> NDArray[np.float64]:
+    affine = np.array(given, np.float64)
+    if affine.shape != (4, 4) or not np.isfinite(affine).all():
+        raise InputError("Expected a finite 4×4 affine. Repair the geometry of the file.")
+    if np.abs(affine[3] - (0, 0, 0, 1)).max() > _ROUNDING:
+        raise InputError(
+            f"Expected an affine whose last row is 0 0 0 1, received {affine[3].tolist()}. "
+            "Repair the geometry of the file, or transpose the affine if it is in row-vector form."
+        )
+    affine[3] = 0, 0, 0, 1
+    with np.errstate(all="ignore"):  # what overflows is refused below
+        lengths = np.linalg.norm(affine[:3, :3], axis=0)
+        spread = abs(np.linalg.det(affine[:3, :3] / lengths)) if lengths.all() else 0.0
+    if not spread >= _SINGULAR:  # NaN neither
+        raise InputError(
+            f"Expected voxel axes that span space, received spacing {lengths.tolist()} mm with "
+            "degenerate directions. Repair the geometry (pixdim, sform) of the file."
+        )
+    return affine
+
+
+def _in_type(padding: tuple[float, float], dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Both ends as voxels of this type hold them: a float32 is compared with a float32."""
+    low, high = float(padding[0]), float(padding[1])
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            low, high = (float(dtype.type(v)) for v in (low, high))
+        fits = math.isfinite(low) and math.isfinite(high)
+    else:
+        least, most = (0, 1) if dtype.kind == "b" else _ends(dtype)
+        fits = all(v.is_integer() and least <= v <= most for v in (low, high))
+    if not (fits and low <= high):
+        raise InputError(
+            "Expected the lowest and the highest value of padding, which voxels of type "
+            f"{dtype} can hold, received {padding[0]} and {padding[1]}. Choose others, or "
+            "convert the voxels to a wider type."
+        )
+    return low, high
+
+
+def _ends(dtype: np.dtype[Any]) -> tuple[int, int]:
+    limits = np.iinfo(dtype)
+    return int(limits.min), int(limits.max)

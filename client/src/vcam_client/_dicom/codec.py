@@ -17,6 +17,7 @@ from vcam_client.errors import CorruptFileError, UnsupportedFormatError
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 … SOF15 (T.81 B.1.1.3)
 _JPEG_LS_FRAME = 0xF7  # SOF55 (T.87)
 _SCAN = 0xDA
+_START_OF_SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xDA)})
 _J2K_START = b"\xff\x4f\xff\x51"  # SOC, SIZ (T.800 A.4)
 _RLE_HEADER_BYTES = 64
@@ -54,7 +55,7 @@ def decode(data: bytes, syntax: str, rows: int, columns: int, bits_allocated: in
     try:
         image: NDArray[Any] = decoder(data)
     except (RuntimeError, ValueError, TypeError, MemoryError, IndexError) as error:
-        raise CorruptFileError(f"the compressed image is damaged ({error})") from error
+        raise CorruptFileError(f"the compressed image is damaged{_reason(error)}") from error
     if image.size != rows * columns:
         raise CorruptFileError("the compressed image is damaged (pixels are missing)")
     return image.reshape(rows, columns)
@@ -83,6 +84,13 @@ def _jpeg_size(data: bytes) -> tuple[int, int, int] | None:
     return None
 
 
+def _jpeg_ls(data: bytes) -> Any:
+    """CharLS reads on for ever where damaged data has no end; pixels can't contain the marker."""
+    if data.rfind(_END) < data.find(_START_OF_SCAN):
+        raise ValueError("its end is missing")
+    return imagecodecs.jpegls_decode(data)
+
+
 def _j2k_size(data: bytes) -> tuple[int, int, int] | None:
     """Rows, columns and components of a JPEG 2000 codestream, bare or in a JP2 file."""
     at = data.find(_J2K_START)
@@ -107,11 +115,16 @@ def _rle(data: bytes, rows: int, columns: int, bits_allocated: int) -> NDArray[A
         try:
             plane = imagecodecs.packbits_decode(data[start:end])
         except (RuntimeError, ValueError, TypeError, MemoryError) as error:
-            raise CorruptFileError(f"an RLE segment is damaged ({error})") from error
+            raise CorruptFileError(f"an RLE segment is damaged{_reason(error)}") from error
         if len(plane) < rows * columns:
             raise CorruptFileError("an RLE segment breaks off")
         image[:, count - 1 - n] = np.frombuffer(plane, np.uint8, rows * columns)
     return image.view(f"<u{count}").reshape(rows, columns)
+
+
+def _reason(error: Exception) -> str:
+    """What a decoder says, if it says anything."""
+    return f" ({error})" if str(error) else ""
 
 
 _Size = Callable[[bytes], tuple[int, int, int] | None]
@@ -129,7 +142,7 @@ CODECS: dict[str, tuple[_Size, Callable[[bytes], Any]]] = {
     ),
     **dict.fromkeys(
         ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"),
-        (_jpeg_size, imagecodecs.jpegls_decode),
+        (_jpeg_size, _jpeg_ls),
     ),
     **dict.fromkeys(
         (

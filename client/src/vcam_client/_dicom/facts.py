@@ -129,7 +129,7 @@ def _quirks(series: Series, stack: Stack | None, syntaxes: set[str]) -> list[str
     if len({(f.slope, f.intercept) for f in series.frames}) > 1:
         found.append("each slice has a rescale of its own")
     if series.modality == "CT" and not units_of(first):
-        kind = f"rescale type {first.rescale_type}" if first.slope is not None else "no rescale"
+        kind = f"rescale type {first.rescale_type}" if first.rescale_type else "no whole rescale"
         found.append(f"{kind}: values are not known to be Hounsfield units")
     if first.instance.radiograph and not first.instance.dataset.get("PatientOrientation"):
         found.append("no PatientOrientation: taken as a frontal view")
@@ -157,7 +157,7 @@ def _geometry_quirks(stack: Stack) -> list[str]:
         relation = "overlapping" if first.thickness > gap else "with gaps"
         found.append(f"slices {first.thickness:g} mm thick every {gap:.4g} mm ({relation})")
     numbers = [f.instance.dataset.get("InstanceNumber") for f in stack.frames]
-    if all(n is not None and n != "" for n in numbers) and len(set(numbers)) > 1:
+    if all(isinstance(n, int | float) for n in numbers) and len(set(numbers)) > 1:
         steps = np.diff([float(n) for n in numbers])
         if (steps < 0).all():
             found.append("InstanceNumber runs against the normal")

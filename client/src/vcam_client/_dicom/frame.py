@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset
 
+from vcam_client._dicom.elements import damaged, number, numbers, shown
 from vcam_client._dicom.header import Header
 from vcam_client._dicom.instance import Groups, Instance, NoVolumeError, instance_of
 from vcam_client._dicom.marks import marks_of
 from vcam_client._quiet import quiet
 from vcam_client.errors import CorruptFileError, VcamError
 
+_SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+"""Where the distance of pixels is stated, the one at the patient first."""
 _LARGEST_MM = 1e6
 """Beyond any scanner: farther, larger and thicker is damage."""
 _LEAST_SPACING_MM = 1e-5
@@ -40,8 +42,10 @@ class Frame:
         direction: cosines of the row, then of the column.
         spacing: between rows, between columns; None where it is not stated.
         thickness: 0 where it is not stated.
-        slope, intercept: of the rescale; None where nothing is stated.
+        slope: of the rescale; None where no rescale is stated, 1 where only an intercept is.
+        intercept: of the rescale; None where it is not stated.
         rescale_type: "HU", "US", … or "".
+        decimal_commas: keywords of functional groups whose numbers have them.
         marks: values of what may tell volumes apart.
     """
 
@@ -54,12 +58,20 @@ class Frame:
     slope: float | None
     intercept: float | None
     rescale_type: str
+    decimal_commas: tuple[str, ...]
     marks: dict[str, str] = field(repr=False)
 
     @property
     def normal(self) -> NDArray[np.float64]:
         """Unit vector; a volume's third axis follows it."""
         return np.cross(self.direction[:3], self.direction[3:])
+
+    @property
+    def units(self) -> str:
+        """ "HU" only where the file says how to get Hounsfield units; else ""."""
+        stated = self.intercept is not None or self.rescale_type == "HU"
+        is_hu = self.instance.modality == "CT" and stated and self.rescale_type in ("", "HU")
+        return "HU" if is_hu else ""
 
 
 def frames_of(header: Header) -> list[Frame]:
@@ -79,106 +91,125 @@ def frames_of(header: Header) -> list[Frame]:
     except Exception as error:
         # an element is missing, empty, or of another kind than the standard says; pydicom
         # raises nearly anything on damaged elements of sequences
-        raise CorruptFileError(f"damaged header ({type(error).__name__})") from error
+        raise CorruptFileError(
+            "damaged header (an element is missing, or of another kind than DICOM says)"
+        ) from error
 
 
 def _frame(instance: Instance, n: int) -> Frame:
-    dataset = instance.dataset
-    look = Groups(dataset, n)
-    spacing = look("PixelMeasuresSequence", "PixelSpacing") or dataset.get("PixelSpacing")
-    spacing = spacing or dataset.get("ImagerPixelSpacing")
-    spacing = spacing or dataset.get("NominalScannedPixelSpacing")
+    header = instance.header
+    look = Groups(header, n)
     if instance.radiograph:
-        position, direction = (0.0, 0.0, 0.0), _projection_axes(dataset.get("PatientOrientation"))
+        codes = header.value("PatientOrientation")
+        position, direction = (0.0, 0.0, 0.0), _projection_axes(codes)
     elif instance.unplaced:
         position, direction = (0.0, 0.0, float(n)), (1, 0, 0, 0, 1, 0)
     else:
-        position, direction = _place(dataset, look, n)
-    thickness = look("PixelMeasuresSequence", "SliceThickness") or dataset.get("SliceThickness")
+        position, direction = _place(header, look, n)
+    thickness = look("PixelMeasuresSequence", "SliceThickness") or header.value("SliceThickness")
     return Frame(
         instance=instance,
         index=n,
         position=_point(position),
         direction=_unit_directions(direction),
-        spacing=_spacing(spacing),
+        spacing=_spacing(header, look),
         thickness=_thickness(thickness),
-        **_rescale(dataset, look),
-        marks=marks_of(dataset, look),
+        **_rescale(header, look),
+        marks=marks_of(instance.dataset, look),
+        decimal_commas=tuple(look.decimal_commas),
     )
 
 
-def _place(dataset: Dataset, look: Groups, n: int) -> tuple[Any, Any]:
+def _place(header: Header, look: Groups, n: int) -> tuple[Any, Any]:
     """Position and directions of a frame, LPS+."""
     direction = look("PlaneOrientationSequence", "ImageOrientationPatient")
     position = look("PlanePositionSequence", "ImagePositionPatient")
     if direction is None:
-        direction = dataset.get("ImageOrientationPatient")
+        direction = header.value("ImageOrientationPatient")
     if position is not None:
         return position, direction
-    first = np.array([float(v) for v in dataset.ImagePositionPatient])
-    offset = _classic_offset(dataset, n)
+    first = _point(header.value("ImagePositionPatient"))
+    offset = _classic_offset(header, n)
     cosines = _unit_directions(direction)
     return first + offset * np.cross(cosines[:3], cosines[3:]), direction
 
 
-def _classic_offset(dataset: Dataset, n: int) -> float:
+def _classic_offset(header: Header, n: int) -> float:
     """Distance along the normal of a frame of a classic multi-frame image."""
-    offsets = dataset.get("GridFrameOffsetVector")
-    if offsets and n < len(offsets):
-        return float(offsets[n]) - float(offsets[0])
-    return n * float(dataset.get("SpacingBetweenSlices") or 0)
+    offsets = numbers(header.value("GridFrameOffsetVector"), "GridFrameOffsetVector")
+    if n < len(offsets):
+        return offsets[n] - offsets[0]
+    return n * (number(header.value("SpacingBetweenSlices"), "SpacingBetweenSlices") or 0.0)
 
 
-def _spacing(value: Any) -> tuple[float, float] | None:
-    if value is None or len(value) != 2:
-        return None
-    row, column = float(value[0]), float(value[1])
-    if not all(_LEAST_SPACING_MM < v < _LARGEST_MM for v in (row, column)):
-        raise CorruptFileError(f"damaged header (pixel spacing {row:g}×{column:g} mm)")
-    return row, column
+def _spacing(header: Header, look: Groups) -> tuple[float, float] | None:
+    """The first spacing that is stated; two zeros state none."""
+    stated = [("PixelSpacing", look("PixelMeasuresSequence", "PixelSpacing"))]
+    stated += [(keyword, header.value(keyword)) for keyword in _SPACINGS]
+    for keyword, value in stated:
+        pair = numbers(value, keyword)
+        if len(pair) == 1:
+            raise damaged(keyword, "has 1 value, not 2")
+        if len(pair) != 2 or pair == [0, 0]:
+            continue
+        if not all(_LEAST_SPACING_MM < v < _LARGEST_MM for v in pair):
+            raise damaged(keyword, f"is {shown(pair)}, not two distances in millimetres")
+        return pair[0], pair[1]
+    return None
 
 
 def _thickness(value: Any) -> float:
-    thickness = abs(float(value or 0))
+    thickness = abs(number(value, "SliceThickness") or 0.0)
     if not thickness < _LARGEST_MM:
-        raise CorruptFileError(f"damaged header (slice thickness {thickness:g} mm)")
+        raise damaged("SliceThickness", f"is {thickness:g} mm")
     return thickness
 
 
-def _rescale(dataset: Dataset, look: Groups) -> dict[str, Any]:
+def _rescale(header: Header, look: Groups) -> dict[str, Any]:
     group = "PixelValueTransformationSequence"
-    slope, intercept = look(group, "RescaleSlope"), look(group, "RescaleIntercept")
+    slope, intercept = (number(look(group, k), k) for k in ("RescaleSlope", "RescaleIntercept"))
     kind = look(group, "RescaleType")
     if slope is None and intercept is None:
-        slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
-        kind = dataset.get("RescaleType")
+        slope, intercept = (
+            number(header.value(k), k) for k in ("RescaleSlope", "RescaleIntercept")
+        )
+        kind = header.value("RescaleType")
     stated = slope is not None or intercept is not None
     # a slope of 0 would wipe the image out; it is written where none is meant
-    a, b = float(slope or 1), float(intercept or 0)
-    if not (abs(a) < _LARGEST_RESCALE and abs(b) < _LARGEST_RESCALE):
-        raise CorruptFileError(f"damaged header (rescale {a:g} and {b:g})")
+    a, b = slope or 1.0, intercept or 0.0
+    for keyword, value in (("RescaleSlope", a), ("RescaleIntercept", b)):
+        if not abs(value) < _LARGEST_RESCALE:
+            raise damaged(keyword, f"is {value:g}")
     return {
         "slope": a if stated else None,
-        "intercept": b if stated else None,
+        "intercept": intercept,
         "rescale_type": str(kind or "").upper(),
     }
 
 
 def _point(value: Any) -> NDArray[np.float64]:
-    point = np.array([float(v) for v in value])
-    if point.shape != (3,) or not (np.abs(point) < _LARGEST_MM).all():
-        raise CorruptFileError("damaged header (ImagePositionPatient)")
+    point = np.array(_coordinates(value, "ImagePositionPatient", 3))
+    if not (np.abs(point) < _LARGEST_MM).all():
+        raise damaged("ImagePositionPatient", f"is {shown(point)}, no place of a scanner")
     return point
 
 
+def _coordinates(value: Any, keyword: str, count: int) -> list[float]:
+    found = numbers(value, keyword, count)
+    if not found:
+        raise damaged(keyword, "is missing")
+    return found
+
+
 def _unit_directions(value: Any) -> NDArray[np.float64]:
-    direction = np.array([float(v) for v in value])
-    if direction.shape != (6,) or not np.isfinite(direction).all():
-        raise CorruptFileError("damaged header (ImageOrientationPatient)")
+    direction = np.array(_coordinates(value, "ImageOrientationPatient", 6))
+    if not np.isfinite(direction).all():
+        raise damaged("ImageOrientationPatient", f"is {shown(direction)}")
     row, column = direction[:3], direction[3:]
     lengths = np.linalg.norm(row), np.linalg.norm(column)
     if min(lengths) < 0.5 or abs(row @ column) > 0.1 * lengths[0] * lengths[1]:
-        raise CorruptFileError("damaged header (rows and columns are not perpendicular)")
+        what = f"is {shown(direction)}: rows and columns that are not perpendicular"
+        raise damaged("ImageOrientationPatient", what)
     return np.concatenate([row / lengths[0], column / lengths[1]])
 
 

@@ -8,11 +8,10 @@ becomes one error.
 import io
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import pydicom
-from pydicom.datadict import dictionary_VR
 from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
@@ -22,7 +21,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from vcam_client._dicom.sources import Source, bytes_source
+from vcam_client._dicom.elements import Settled, damaged, settle
+from vcam_client._dicom.sources import Source
 from vcam_client._limits import MAX_UNPACKED_INSTANCE_BYTES
 from vcam_client._quiet import quiet
 from vcam_client.errors import CorruptFileError, InputError, VcamError
@@ -31,6 +31,13 @@ PREFIX_BYTES = 128
 """Bytes before the marker "DICM" of a DICOM file (PS3.10 7.1)."""
 _MARKER = b"DICM"
 _HEAD_BYTES = 4096
+_FIRST_BYTE = b"\x08"
+"""Of group 0008, with which data sets begin in little endian; of a preamble any byte will do."""
+_FIRST_ELEMENTS = (b"\x05\0", b"\x08\0", b"\x16\0")
+"""Elements of that group that come first: character set, image type, SOP class."""
+_MOST_FIRST_BYTES = 256
+"""Length of such an element's value, beyond which it is taken for none."""
+_TRANSFER_SYNTAX = Tag("TransferSyntaxUID")
 _TRANSFER_SYNTAX_UID = b"\x02\x00\x10\x00UI"
 
 _TAGS = [
@@ -123,6 +130,8 @@ class Header:
         pixels_at: offset of the element after the header, normally the pixels'.
         pixel_bytes: bytes from there to the end.
         stated: whether the file has a file meta header.
+        settled: what was unusual about elements.
+        shift: bytes that the file begins too early; -1 where its first byte is missing.
     """
 
     source: Source
@@ -132,6 +141,18 @@ class Header:
     pixels_at: int
     pixel_bytes: int
     stated: bool
+    settled: Settled
+    shift: int = 0
+
+    def value(self, keyword: str) -> Any:
+        """The value of an element; None where it is missing.
+
+        Raises:
+            CorruptFileError: the element is damaged.
+        """
+        if keyword in self.settled.damage:
+            raise self.settled.damage[keyword]
+        return self.dataset.get(keyword)
 
     def open(self) -> BinaryIO:
         """The bytes of the instance, inflated where they are deflated."""
@@ -151,10 +172,8 @@ def read_header(source: Source) -> Header:
     stream: BinaryIO = _Bounded(source.open())
     with stream:
         head = stream.read(_HEAD_BYTES)
-        if head[:1] in (b" ", b"\0") and _syntax_without_meta(head[1:]) is not None:
-            # cut out of a file one byte early: the padding of the element before
-            stream.seek(1)
-            return read_header(bytes_source(source.name, stream.read()))
+        if shift := _shift(head):
+            return replace(read_header(_shifted(source, shift)), shift=shift)
         stated = head[PREFIX_BYTES : PREFIX_BYTES + 4] == _MARKER
         if not stated and _syntax_without_meta(head) is None:
             raise NotDicomError(_looks_like(head))
@@ -172,10 +191,8 @@ def read_header(source: Source) -> Header:
                     force=not stated,
                     specific_tags=_TAGS,
                 )
-                # pydicom converts values when they are first asked for: ask here, where what
-                # it warns and raises is dealt with
-                list(dataset.file_meta)
-                dataset.walk(_touch, recursive=False)
+                _settle_syntax(dataset.file_meta)
+                settled = settle(dataset, list(dataset.keys()))
                 at = stream.tell()
                 end = stream.seek(0, io.SEEK_END)
                 syntax = dataset.file_meta.get("TransferSyntaxUID") or _syntax_without_meta(
@@ -186,9 +203,9 @@ def read_header(source: Source) -> Header:
         except VcamError:
             raise
         except Exception as error:  # pydicom raises nearly anything on damaged bytes
-            raise CorruptFileError(f"damaged header ({type(error).__name__})") from error
+            raise CorruptFileError("damaged header (its elements can't be parsed)") from error
         if syntax is None:
-            raise CorruptFileError("damaged header (no transfer syntax)")
+            raise damaged("TransferSyntaxUID", "is missing")
         if not syntax.is_transfer_syntax or syntax.is_private:
             raise NotDicomError("in a transfer syntax that vcam does not know")
         return Header(
@@ -199,13 +216,43 @@ def read_header(source: Source) -> Header:
             pixels_at=at,
             pixel_bytes=end - at,
             stated=stated,
+            settled=settled,
         )
 
 
-def _touch(_dataset: pydicom.Dataset, element: pydicom.DataElement) -> None:
-    """Walking alone converts an element; a sequence in the place of a value is damage."""
-    if (element.VR == "SQ") != (dictionary_VR(element.tag) == "SQ"):
-        raise ValueError(f"{element.VR} is not the kind of {element.tag}")
+def _settle_syntax(file_meta: pydicom.Dataset) -> None:
+    """Of the file meta elements, this one is needed."""
+    present = [_TRANSFER_SYNTAX] if _TRANSFER_SYNTAX in file_meta else []
+    for error in settle(file_meta, present).damage.values():
+        raise error
+
+
+def _shift(head: bytes) -> int:
+    """How many bytes too early a file begins: 1, or -1 where its first byte is missing.
+
+    Files are cut out of streams and archives; the byte before is then there, or the first is not.
+    """
+    marker = head.find(_MARKER, PREFIX_BYTES - 1, PREFIX_BYTES + len(_MARKER) + 1)
+    if marker >= 0:
+        return marker - PREFIX_BYTES
+    if head[:1] in (b" ", b"\0") and _syntax_without_meta(head[1:]) is not None:
+        return 1  # the padding of the element before
+    begins = _FIRST_BYTE + head
+    length = int.from_bytes(begins[4:8], "little")
+    likely = begins[4:6].isalpha() or (length % 2 == 0 and length <= _MOST_FIRST_BYTES)
+    is_first = begins[2:4] in _FIRST_ELEMENTS and likely
+    return -1 if is_first and _syntax_without_meta(begins) is not None else 0
+
+
+def _shifted(source: Source, shift: int) -> Source:
+    """The same file without the byte before it, or with its first byte."""
+
+    def opened() -> BinaryIO:
+        with _Bounded(source.open()) as stream:
+            data = stream.read()
+        return io.BytesIO(data[shift:] if shift > 0 else _FIRST_BYTE + data)
+
+    return replace(source, open=opened)
 
 
 class _Bounded(io.RawIOBase, BinaryIO):

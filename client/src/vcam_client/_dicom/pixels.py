@@ -86,9 +86,10 @@ class _Padding:
 
     def __init__(self) -> None:
         self.values: tuple[float, float] | None = None
+        self._first: tuple[object, ...] = ()
 
     def note(self, plane: NDArray[Any], stored: NDArray[Any], frame: Frame) -> None:
-        """Remembers this frame's padding, and writes the first frame's where they differ."""
+        """Remembers the padding of the first frame that has any; others are written as it."""
         padded = frame.instance.padding
         if padded is None:
             return
@@ -97,14 +98,14 @@ class _Padding:
             return
         found = plane[hit]
         low, high = float(found.min()), float(found.max())
+        how = (padded, frame.slope, frame.intercept, frame.instance.monochrome1)
         if self.values is None:
-            self.values = low, high
-        elif padded[0] == padded[1]:
-            if (low, high) != self.values:
-                # slices with rescales of their own: one value must mean padding everywhere
-                plane[hit] = self.values[0]
-        else:
+            self.values, self._first = (low, high), how
+        elif how == self._first:
             self.values = min(low, self.values[0]), max(high, self.values[1])
+        elif (low, high) != self.values or low != high:
+            # with another padding or rescale, a range over both could hold measured values
+            plane[hit] = self.values[0]
 
 
 def _all_stored(
@@ -131,14 +132,15 @@ def _stored_frames(
             for frame, image in reader(stream, instance, frames, length):
                 yield frame, _within_bits(image, instance)
     except VcamError as error:
-        raise type(error)(
-            f"The pixels of {name} can't be decoded: {error}. Copy the file again, or convert it "
-            "to an uncompressed transfer syntax."
-        ) from error
+        advice = "Copy the file again"
+        if instance.header.transfer_syntax.is_encapsulated:
+            advice += ", or convert it to an uncompressed transfer syntax"
+        raise type(error)(f"The pixels of {name} can't be decoded: {error}. {advice}.") from error
     except Exception as error:
         # pydicom's reader of encapsulated pixels raises nearly anything on damaged fragments
         raise CorruptFileError(
-            f"The pixels of {name} can't be decoded ({type(error).__name__}). Copy the file again."
+            f"The pixels of {name} can't be decoded: their fragments are damaged. Copy the file "
+            "again."
         ) from error
 
 
@@ -276,8 +278,7 @@ def _looked_up(stored: NDArray[Any], instance: Instance) -> NDArray[Any]:
         return _smallest(int(table.min()) + int(table.max()) - values.astype(np.int64))
     except Exception as error:  # pydicom raises nearly anything on a damaged table
         raise CorruptFileError(
-            f"The modality table of {instance.header.source.name} is damaged "
-            f"({type(error).__name__}). Copy the file again."
+            f"The modality table of {instance.header.source.name} is damaged. Copy the file again."
         ) from error
 
 

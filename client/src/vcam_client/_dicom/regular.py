@@ -20,6 +20,10 @@ _FEW_VOXELS = 2**24
 """Not worth a refusal, however small the slices are."""
 _AIR_HU = -1024.0
 """What lies beside the slices of a CT without padding of its own."""
+_WIDER = {np.dtype(np.int16): np.int32, np.dtype(np.int32): np.float64}
+"""Types that hold every value of another exactly, and more."""
+
+_Plane = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,28 +74,33 @@ def regular(stack: Stack, voxels: Voxels, modality: str, name: str) -> Regular:
             f"The slices of {name} lie scattered: a regular grid about them has "
             f"{width}×{height}×{depth} voxels. Check their positions, or keep one series."
         )
-    outside = _outside(voxels, modality)
+    real = _real_range(voxels)
+    outside, dtype = _outside(voxels, real, modality)
     wanted = np.linspace(0, spacing * (depth - 1), depth)
     at = np.interp(wanted, stack.along - stack.along[0], np.arange(slices))
     between = _bands.linear(at, slices)
-    out = np.empty((depth, height, width), voxels.data.dtype)
-    planes: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+    out = np.empty((depth, height, width), dtype)
+    # whole numbers of 32 bits need more digits than a float32 has
+    kind = np.dtype(np.float64 if voxels.data.dtype == np.int32 else np.float32)
+    planes: dict[int, tuple[_Plane, _Plane]] = {}
     for n in range(depth):
-        total = np.zeros((height, width), np.float32)
-        cover = np.zeros((height, width), np.float32)
+        total = np.zeros((height, width), kind)
+        cover = np.zeros((height, width), kind)
         for weight, k in zip(between.weights[n], between.first[n] + np.arange(2), strict=False):
             if not weight:
                 continue
             if k not in planes:
                 planes = {i: p for i, p in planes.items() if i >= k - 1}
                 shift = (y0 - y[k], x0 - x[k])
-                planes[k] = _shifted(voxels, int(k), shift, (height, width))
-            values, real = planes[k]
+                planes[k] = _shifted(voxels, int(k), shift, (height, width), kind)
+            values, share = planes[k]
             total += weight * values
-            cover += weight * real
+            cover += weight * share
         # a voxel is measured where at least half of it comes from measured ones
         measured = cover >= 0.5
         np.divide(total, cover, out=total, where=measured)
+        # rounding must not carry a mean out of the range of what it is a mean of
+        np.clip(total, *real, out=total)
         total[~measured] = outside
         out[n] = total if out.dtype.kind == "f" else np.rint(total)
     return Regular(
@@ -102,21 +111,48 @@ def regular(stack: Stack, voxels: Voxels, modality: str, name: str) -> Regular:
 
 
 def _shifted(
-    voxels: Voxels, k: int, shift: tuple[float, float], shape: tuple[int, int]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    voxels: Voxels, k: int, shift: tuple[float, float], shape: tuple[int, int], kind: np.dtype[Any]
+) -> tuple[_Plane, _Plane]:
     """A slice on the new rows and columns, weighted by how much of it is measured."""
     plane: NDArray[Any] = voxels.data[k]
-    real = np.ones(plane.shape, np.float32)
-    if voxels.padding is not None:
-        real[(plane >= voxels.padding[0]) & (plane <= voxels.padding[1])] = 0
+    real = _measured(plane, voxels.padding).astype(kind)
     down = _bands.linear(shift[0] + np.arange(shape[0]), plane.shape[0])
     across = _bands.linear(shift[1] + np.arange(shape[1]), plane.shape[1])
-    values = across.apply(down.apply(plane.astype(np.float32) * real, 0), 1)
+    values = across.apply(down.apply(plane.astype(kind) * real, 0), 1)
     return values, across.apply(down.apply(real, 0), 1)
 
 
-def _outside(voxels: Voxels, modality: str) -> float:
-    if voxels.padding is not None:
-        return voxels.padding[0]
-    lowest = float(voxels.data.min())
-    return min(lowest, _AIR_HU) - 1 if modality == "CT" else lowest - 1
+def _measured(plane: NDArray[Any], padding: tuple[float, float] | None) -> NDArray[np.bool_]:
+    if padding is None:
+        return np.ones(plane.shape, np.bool_)
+    return (plane < padding[0]) | (plane > padding[1])
+
+
+def _real_range(voxels: Voxels) -> tuple[float, float]:
+    """Lowest and highest measured value; those of the padding where nothing is measured."""
+    if voxels.padding is None:
+        return float(voxels.data.min()), float(voxels.data.max())
+    real = [plane[_measured(plane, voxels.padding)] for plane in voxels.data]
+    ends = [(float(values.min()), float(values.max())) for values in real if values.size]
+    return (min(e[0] for e in ends), max(e[1] for e in ends)) if ends else voxels.padding
+
+
+def _outside(
+    voxels: Voxels, real: tuple[float, float], modality: str
+) -> tuple[float, np.dtype[Any]]:
+    """A value that no mean of measured ones has, and the type of voxels that holds it.
+
+    The padding of the slices, where what is measured lies on one side of it; else one less
+    than everything, in a wider type where theirs ends there.
+    """
+    padding, dtype = voxels.padding, voxels.data.dtype
+    if padding is not None and (padding == real or padding[1] < real[0] or padding[0] > real[1]):
+        return padding[0], dtype
+    least = min(real[0], _AIR_HU) if modality == "CT" else real[0]
+    if dtype.kind == "f":
+        # far from 0, one less is the same number
+        below = np.nextafter(dtype.type(least), dtype.type(-np.inf))
+        return min(float(dtype.type(least - 1)), float(below)), dtype
+    if least - 1 < np.iinfo(dtype).min:
+        dtype = np.dtype(_WIDER[dtype])
+    return least - 1, dtype

@@ -45,7 +45,7 @@ class Source:
     Attributes:
         name: its own name, for messages; no folder.
         open: gives its bytes; the caller closes it.
-        path: where it lies; None for a member of an archive, or a file in memory.
+        path: where it lies; None for a member of an archive.
     """
 
     name: str
@@ -81,11 +81,6 @@ def file_source(path: Path) -> Source:
     return Source(name=path.name, open=lambda: path.open("rb"), path=path)
 
 
-def bytes_source(name: str, data: bytes) -> Source:
-    """A file in memory."""
-    return Source(name=name, open=lambda: io.BytesIO(data))
-
-
 def _in_folder(folder: Path) -> Sources:
     files, left_out = [], Counter[str]()
     for root, folders, names in os.walk(folder, followlinks=False):
@@ -114,7 +109,7 @@ def _in_zip(path: Path) -> Sources:
         members = archive.infolist()
     except _DAMAGED_ZIP as error:
         raise CorruptFileError(
-            f"The archive {path.name} is damaged ({type(error).__name__}). "
+            f"The archive {path.name} is damaged: its list of files can't be read. "
             "Copy or download it again."
         ) from error
     files, left_out = [], Counter[str]()
@@ -155,8 +150,8 @@ def _opener(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> Cal
             zlib.error,
         ) as error:
             raise CorruptFileError(
-                f"A file in {name} can't be unpacked ({type(error).__name__}). "
-                "Copy the archive again."
+                f"A file in {name} can't be unpacked: it is damaged, or packed in a way that "
+                "vcam doesn't know. Copy the archive again, or unpack it yourself."
             ) from error
 
     return unpack

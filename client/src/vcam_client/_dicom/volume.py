@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vcam_client._dicom.frame import Frame
 from vcam_client._dicom.pixels import read_voxels
 from vcam_client._dicom.regular import regular
+from vcam_client._dicom.rescale import refuse_mixed_values
 from vcam_client._dicom.series import SERIES_NUMBER, Found, Series, find_series
 from vcam_client._dicom.stack import Stack, stack, unplaced_stack
 from vcam_client._limits import check_voxels
@@ -28,8 +29,10 @@ _ADVICE = (
     "Give a scan: a NIfTI or DICOM file, a folder, zip or DICOMDIR with a DICOM series, a TIFF "
     "stack or the folder of its slices, an array (.npy) or a picture."
 )
+_ADVICE_DAMAGED = "Copy or export the scan again, or repair its header."
 _ADVICE_NIFTI = "Name one of the NIfTI files: each is a scan of its own."
-_SUFFIXES = (".dcm", ".dicom", ".ima", ".zip")
+_SUFFIXES = (".dcm", ".dicom", ".ima", ".img", ".zip")
+_MOST_REASONS = 5
 
 
 def read_dicom(path: Path, options: ReadOptions) -> Volume:
@@ -42,7 +45,14 @@ def read_dicom(path: Path, options: ReadOptions) -> Volume:
             slices; with `strict`, tilted or unevenly spaced ones.
         InputError: no such series, no spacing, or more voxels than the limit.
     """
-    return read_series(choose(find_series(path), path, options), path, options)
+    found = find_series(path)
+    volume = read_series(choose(found, path, options), path, options)
+    if found.damaged:
+        left_out = (
+            f"Files of {path.name} were left out, damaged ones among them: {_reasons(found)}."
+        )
+        volume = replace(volume, warnings=(*volume.warnings, left_out))
+    return volume
 
 
 def choose(found: Found, path: Path, options: ReadOptions) -> Series:
@@ -104,7 +114,7 @@ def read_series(series: Series, path: Path, options: ReadOptions) -> Volume:
     check_voxels((columns, rows, slices), path.name)
     first = series.frames[0]
     ordered = ordered_stack(series, path, options)
-    warnings = list(ordered.warnings)
+    warnings = [*ordered.warnings, *_remarks(series.frames)]
     if not ordered.regular and options.strict:
         raise InconsistentSeriesError(
             f"{path.name} is {_irregularity(ordered)}; with --strict it is not resampled. "
@@ -139,11 +149,13 @@ def ordered_stack(series: Series, path: Path, options: ReadOptions) -> Stack:
 
     Raises:
         UnsupportedFormatError: it does not say where its pixels lie.
-        InconsistentSeriesError: positions twice, or missing slices.
+        InconsistentSeriesError: positions twice, missing slices, or some that say otherwise
+            than the rest what their values mean.
         InputError: a spacing is given, and the file states another.
     """
     first = series.frames[0]
     instance, given = first.instance, options.spacing
+    refuse_mixed_values(series.frames, path.name)
     if instance.unplaced:
         if options.strict:
             raise UnsupportedFormatError(
@@ -169,6 +181,29 @@ def ordered_stack(series: Series, path: Path, options: ReadOptions) -> Stack:
     return replace(ordered, spacing_known=known, warnings=(*series.warnings, *ordered.warnings))
 
 
+def _remarks(frames: Sequence[Frame]) -> list[str]:
+    """What the headers say in another way than DICOM does."""
+    headers = dict.fromkeys(frame.instance.header for frame in frames)
+    remarks = []
+    if stored_as := frames[0].instance.stored_as:
+        remarks.append(
+            f"The scan is stored as {stored_as}. Its modality, position, orientation and spacing "
+            f"are those of {frames[0].instance.modality} slices, and it is read as such."
+        )
+    commas = {k for header in headers for k in header.settled.decimal_commas}
+    commas |= {k for frame in frames for k in frame.decimal_commas}
+    if commas:
+        remarks.append(f"Decimal commas were read as points, in {', '.join(sorted(commas))}.")
+    shifted = sum(header.shift != 0 for header in headers)
+    if shifted:
+        which = f"{shifted} of {len(headers)} files" if len(headers) > 1 else "The file"
+        remarks.append(
+            f"{which} had a byte too many or too few at the start, as if cut out badly. What "
+            "follows is DICOM and was read."
+        )
+    return remarks
+
+
 def lps_to_ras_affine(
     frame: Frame,
     spacing: tuple[float, float],
@@ -188,12 +223,7 @@ def lps_to_ras_affine(
 
 def units_of(frame: Frame) -> str:
     """Hounsfield units only where the file says how to get them."""
-    stated = frame.slope is not None or frame.rescale_type == "HU"
-    return (
-        "HU"
-        if frame.instance.modality == "CT" and stated and frame.rescale_type in ("", "HU")
-        else ""
-    )
+    return frame.units
 
 
 def _irregularity(ordered: Stack) -> str:
@@ -224,12 +254,21 @@ def _name(path: Path, options: ReadOptions) -> str:
 
 
 def _nothing(found: Found, path: Path) -> InputError:
-    reasons = "; ".join(
-        reason if path.is_file() and n == 1 else f"{n} × {reason}"
-        for reason, n in found.left_out.most_common()
-    )
+    reasons = _reasons(found, alone=path.is_file())
     kind = CorruptFileError if found.damaged else UnsupportedFormatError
+    advice = _ADVICE_NIFTI if "NIfTI" in reasons else _ADVICE
+    if found.damaged:
+        is_list = "DirectoryRecordSequence" in reasons
+        advice = "Give the folder instead." if is_list else _ADVICE_DAMAGED
     return kind(
         f"Found no CT, MR or radiograph that vcam reads in {path.name}: "
-        f"{reasons or 'the folder is empty'}. {_ADVICE_NIFTI if 'NIfTI' in reasons else _ADVICE}"
+        f"{reasons or 'the folder is empty'}. {advice}"
     )
+
+
+def _reasons(found: Found, *, alone: bool = False) -> str:
+    """Why files were left out, the most frequent reasons; `alone` where there is but one file."""
+    counted = found.left_out.most_common()
+    shown = [reason if alone and n == 1 else f"{n} × {reason}" for reason, n in counted]
+    more = len(shown) - _MOST_REASONS
+    return "; ".join([*shown[:_MOST_REASONS], *([f"{more} other reasons"] if more > 0 else [])])
