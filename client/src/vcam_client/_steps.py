@@ -16,7 +16,7 @@ from vcam_client._calls import Answer, Call, Result, Steps, Target
 from vcam_client._explaining import (
     asked,
     batches,
-    checked,
+    checked_scores,
     explain_every_class,
     explain_one,
     is_stack,
@@ -191,7 +191,7 @@ def _scores(
                 outputs=("scores",),
             )
         )
-        rows.append(checked(answer, "scores", (len(batch), len(spec.labels))))
+        rows.append(checked_scores(answer, len(batch), spec))
     return served, together(np.concatenate(rows), spec)
 
 
