@@ -15,7 +15,8 @@ class ReadOptions:
         volume_index: which volume of a 4-D file, from 0.
         spacing: mm between voxel centres, for files that state none: one number, or one
             each along i, j, k (columns, rows, slices).
-        strict: refuse what could only be read by resampling it.
+        strict: refuse what could only be read by resampling it, or by assuming something;
+            a model then refuses values that can't be in its units, too.
     """
 
     series: str | None = None
