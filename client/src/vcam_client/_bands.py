@@ -137,7 +137,7 @@ def linear(positions: NDArray[np.floating[Any]], size: int) -> Bands:
 
 
 def between_cells(
-    index: NDArray[np.number[Any]], cells: int, offset: float, stride: float
+    index: NDArray[Any], cells: int, offset: float, stride: float
 ) -> Bands:
     """Linear interpolation between cell centres: the rule of every map, in the graph and here.
 
