@@ -136,9 +136,7 @@ def linear(positions: NDArray[np.floating[Any]], size: int) -> Bands:
     return Bands(first=first, weights=weights, size=size)
 
 
-def between_cells(
-    index: NDArray[Any], cells: int, offset: float, stride: float
-) -> Bands:
+def between_cells(index: NDArray[Any], cells: int, offset: float, stride: float) -> Bands:
     """Linear interpolation between cell centres: the rule of every map, in the graph and here.
 
     Up to half a cell beyond the outermost centres, the edge itself included, the value of the
