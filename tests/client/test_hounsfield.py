@@ -191,7 +191,7 @@ def cts() -> Iterator[Path]:
 
 
 NO_HU = {"CT_AVM.nii.gz", "legacy_converted_ct_3f.dcm", "ct_perfusion_rgb24.nii.gz"}
-"""Of CT, but their manifest says that their values are no Hounsfield units."""
+"""Of CT, but their manifest says that their values are not Hounsfield units."""
 
 
 @functools.cache

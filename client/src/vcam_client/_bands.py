@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 EDGE = 1e-9
-"""Slack, in voxels or cells, for positions that rounding puts just beyond an edge: what lies on
-the edge is inside. Everything that asks whether a position is inside uses this one."""
+"""Slack, in voxels or cells, for positions that rounding puts just beyond an edge: what is on
+the edge is inside. Every check of whether a position is inside uses this one."""
 
 Terms = list[tuple[int, float]]
 """Inputs of one output, with their weights."""
@@ -145,7 +145,7 @@ def between_cells(index: NDArray[Any], cells: int, offset: float, stride: float)
     Args:
         index: [..., N], positions on the model's grid, in voxels.
         cells: how many there are along the axis.
-        offset, stride: the centre of cell c lies at index offset + stride · c.
+        offset, stride: the centre of cell c is at index offset + stride · c.
     """
     return linear((index - offset) / stride, cells)
 

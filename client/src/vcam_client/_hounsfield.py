@@ -50,11 +50,11 @@ _MUCH_BELOW = 0.05
 _FILL_SPREAD = 300.0
 """HU about their median in which a lossy transfer syntax leaves a scanner's fill values."""
 _NOT_FILL = 0.2
-"""Share of the values below air that lie apart from their median, where they are no fill."""
+"""Share of the values below air that are that far from their median where they are not fill."""
 _SPAN = 0.03
 """Share of the model's window below which values span too little: noise alone spans more."""
 _NO_WINDOW = 1000.0
-"""HU that stand for the window of a model that has none: from air to water."""
+"""HU from air to water: in place of the window of a model without one."""
 
 
 def sample_of(volume: Volume) -> NDArray[Any]:

@@ -204,7 +204,7 @@ def cell_weights(voxels: int, cells: int, offset: float, stride: float) -> NDArr
 
     Args:
         voxels: of the grid.
-        cells, offset, stride: the centre of cell c lies at voxel index offset + stride · c.
+        cells, offset, stride: the centre of cell c is at voxel index offset + stride · c.
 
     Returns:
         float64 [voxels, cells]. A voxel up to half a cell beyond the outermost centres, the

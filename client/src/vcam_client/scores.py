@@ -12,7 +12,7 @@ _HUNDREDTHS = 10_000
 """Hundredths of a percent in the whole."""
 _BEYOND = 1e-6
 """How far float32 arithmetic may carry a score beyond 0 or 1: eight units in the last place.
-Rounding to a narrower format carries none there, as it holds 0 and 1 exactly."""
+Rounding to a narrower format does not, as it holds 0 and 1 exactly."""
 _SUM_OFF = 2.0**-7
 """How far the sum of exclusive scores may be from 1. A format with p significant bits rounds
 by at most 2^-p of a value. bfloat16, the narrowest that models are served in, has 8 bits, and
