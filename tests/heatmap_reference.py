@@ -10,7 +10,7 @@ def reference_heatmap(cam, grid, layer):
     for axis, size in enumerate(grid):
         centres = layer.offset[axis] + layer.stride[axis] * np.arange(layer.cells[axis])
         voxels = np.arange(size)
-        reach = layer.stride[axis] / 2
+        reach = (0.5 + 1e-9) * layer.stride[axis]  # the edge itself is inside
         seen = (voxels >= centres[0] - reach) & (voxels <= centres[-1] + reach)
         result = np.apply_along_axis(
             lambda line, c=centres, v=voxels, s=seen: np.where(s, np.interp(v, c, line), 0),

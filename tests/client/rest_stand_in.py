@@ -33,6 +33,7 @@ class RestStandIn:
         headers: of the last request.
         address: "http://127.0.0.1:PORT" or "https://127.0.0.1:PORT".
         connections: how many were opened.
+        spec_json: what the signature `spec` answers.
     """
 
     outputs: Callable[[], Any] = every_class
@@ -43,6 +44,7 @@ class RestStandIn:
     headers: dict[str, str] = field(default_factory=dict)
     address: str = ""
     connections: int = 0
+    spec_json: str = SPEC.to_json()
 
     def answer(self, verb: str, path: str, body: bytes) -> Reply:
         plain = {"Content-Type": "application/json"}
@@ -56,7 +58,7 @@ class RestStandIn:
         if f"/versions/{self.version}:" not in path:
             return 404, plain, b'{"error": "Servable not found for request"}'
         if json.loads(body)["signature_name"] == "spec":
-            return 200, plain, json.dumps({"outputs": [SPEC.to_json()]}).encode()
+            return 200, plain, json.dumps({"outputs": [self.spec_json]}).encode()
         if self.reply is not None:
             return self.reply
         return 200, plain, json.dumps({"outputs": self.outputs()}).encode()

@@ -12,7 +12,7 @@ from PIL import Image
 
 from vcam_client import Prediction, Volume, place, read_volume
 from vcam_client._pictures import PNG_MAGIC
-from vcam_client._text import describe_prediction
+from vcam_client._text import describe_predictions
 from vcam_client.errors import (
     CorruptFileError,
     IncompatibleScanError,
@@ -253,7 +253,7 @@ def test_nothing_is_said_in_millimetres_that_nobody_knows(tmp_path: Path) -> Non
     assert evidence.world is None
     assert evidence.volume_mm3 is None
     assert evidence.share == (prediction.stored_heatmap >= 128).mean()
-    text = describe_prediction(prediction)
+    text = describe_predictions([prediction])
     assert "mm" not in text
     assert "cm" not in text
     assert "40×24 pixels (spacing unknown), LI" in text
@@ -266,7 +266,7 @@ def test_nothing_is_said_in_millimetres_that_nobody_knows(tmp_path: Path) -> Non
 
 def test_a_spacing_that_is_told_is_reported(tmp_path: Path) -> None:
     path = write(tmp_path / "xray.png", imagecodecs.png_encode(GREY8))
-    text = describe_prediction(predict(read_volume(path, spacing=0.2)))
+    text = describe_predictions(predict(read_volume(path, spacing=0.2)))
     assert "40×24 pixels of 0.2×0.2 mm" in text
     assert "RAS (-4.9, 0.0, -2.3) mm" in text.replace("-0.0", "0.0")
 

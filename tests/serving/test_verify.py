@@ -29,7 +29,7 @@ def examples_of(one):
     volume = np.random.default_rng(0).uniform(-900, 300, (3, *spec.grid.shape, 1))
     known = {
         "volume": volume.astype(spec.intensity.dtype),
-        "class_index": np.array([-1, 0, 1], np.int32),
+        "class_index": np.array([-1, 0, len(spec.labels) - 1], np.int32),
     }
     examples = []
     with Servable(one.path) as servable:
@@ -108,6 +108,23 @@ def test_outputs_must_equal_the_expected(ct, signature, output):
         verify(one.path, one.spec, bent(examples, signature, output, off(1.5 * allowed)))
 
 
+@pytest.mark.parametrize("change", [lambda s: s * 0.5, lambda s: s + 1, lambda s: s * 0])
+def test_scores_must_be_what_the_activation_gives(ct, monkeypatch, change):
+    """Also where the model that was exported gives the same wrong ones."""
+    one, examples = ct
+    run = Servable.run
+
+    def answer(self, signature, inputs):
+        outputs = dict(run(self, signature, inputs))
+        if signature == "scores":
+            outputs["scores"] = change(outputs["scores"])
+        return outputs
+
+    monkeypatch.setattr(Servable, "run", answer)
+    with pytest.raises(ServableError, match="'scores': Expected 'scores' from 0 to 1 that sum"):
+        verify(one.path, one.spec, bent(examples, "scores", "scores", change))
+
+
 def test_nothing_but_numbers_will_do(ct):
     one, examples = ct
     nan = bent(examples, "scores", "scores", lambda values: values * np.nan)
@@ -121,9 +138,10 @@ def test_nothing_but_numbers_will_do(ct):
         verify(one.path, one.spec, other)
 
 
-def test_large_values_are_compared_relatively(ct, monkeypatch):
+def test_large_values_are_compared_relatively(golden, monkeypatch):
     """float32 can't hold a regression's 300.0 to within 1e-5."""
-    one, examples = ct
+    one = golden["regression"]
+    examples = examples_of(one)
     run = Servable.run
 
     def thousandfold(servable, signature, inputs, outputs=None):

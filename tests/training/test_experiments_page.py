@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from vcam_client.errors import ConfigError
 from vcam_training import train
 from vcam_training.config import Config, load, override
-from vcam_training.experiments_page import command, read_experiment, write_page
+from vcam_training.experiments_page import command, page_text, read_experiment, write_page
 from vcam_training.learning.augmentation import Augmentation
 from vcam_training.learning.history import read_history
 
@@ -76,6 +77,29 @@ def test_a_row_says_what_the_run_measured(run: Path, tmp_path: Path) -> None:
 
 def test_the_machine_is_named(run: Path) -> None:
     assert re.fullmatch(r"\d+ cores \(\w+\), .+", read_experiment(run).machine)
+
+
+def test_text_of_a_run_is_no_markup(run: Path) -> None:
+    """Names of configs, figures and machines come from files of others."""
+    markdown = pytest.importorskip("markdown_it")
+    found = read_experiment(run)
+    text = "a|b `c`\n\n<img src=x onerror=alert(1)> *d*"
+    figure = replace(found.figures[0], name=text, split=text)
+    odd = replace(found, name=text, description=text, command=text, machine=text, figures=(figure,))
+    page = page_text([found, odd], [None, Path("pages|`/1-a.png")])
+    html = markdown.MarkdownIt("commonmark", {"html": True}).enable("table").render(page)
+    head, *rows = re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL)
+    assert len(rows) == 2
+    cells = re.findall(r"<td>(.*?)</td>", rows[1], re.DOTALL)
+    assert len(cells) == head.count("<th>") == 5
+    line = " ".join(text.split())
+    assert unescape(re.sub(r"</?strong>", "", cells[0])) == f"{line}: {line}"
+    assert unescape(cells[1]) == f"<code>{line}</code>"
+    assert unescape(cells[3]).startswith(f"{line} {figure.value:.4f}")
+    assert unescape(cells[3]).endswith(f", {line} n = {figure.count}")
+    assert html.count("<img ") == 1
+    assert 'src="pages%7C%60/1-a.png"' in cells[4]
+    assert line in unescape(html.split("<table>")[0])
 
 
 def test_the_same_experiment_twice_is_refused(run: Path, tmp_path: Path) -> None:

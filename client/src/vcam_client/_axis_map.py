@@ -12,9 +12,6 @@ from vcam_client.spec import Resampling
 Shift = float | NDArray[np.floating[Any]]
 """Scan voxels by which a sheared scan's indices lie off: one number, or [rows, 1]."""
 
-_EDGE = 1e-9
-"""Slack, in model voxels, for positions that rounding puts just beyond the grid."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class AxisMap:
@@ -57,6 +54,6 @@ class AxisMap:
         beyond the outermost centres.
         """
         model = (np.arange(self.scan_size) - shift - self.start) / self.step
-        bands = _bands.linear((model - offset) / stride, cells)
-        seen = np.abs(model - (self.model_size - 1) / 2) <= self.model_size / 2 + _EDGE
+        bands = _bands.between_cells(model, cells, offset, stride)
+        seen = np.abs(model - (self.model_size - 1) / 2) <= self.model_size / 2 + _bands.EDGE
         return replace(bands, weights=bands.weights * seen[..., None])

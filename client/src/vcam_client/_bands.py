@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_EDGE = 1e-9
-"""Slack, in voxels, for positions that rounding puts just beyond an edge."""
+EDGE = 1e-9
+"""Slack, in voxels or cells, for positions that rounding puts just beyond an edge: what is on
+the edge is inside. Every check of whether a position is inside uses this one."""
 
 Terms = list[tuple[int, float]]
 """Inputs of one output, with their weights."""
@@ -85,6 +86,14 @@ class Bands:
         assert out is not None
         return out
 
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """float64 [N, size]: the weight of each input in each output; one axis alone."""
+        dense = np.zeros((len(self.first), self.size))
+        for tap in range(self.weights.shape[-1]):
+            np.add.at(dense, (np.arange(len(dense)), self.inputs(tap)), self.weights[:, tap])
+        return dense
+
     def terms(self, n: int) -> Terms:
         """Inputs and weights of output `n`, those without weight left out."""
         first = int(self.first[n])
@@ -117,7 +126,7 @@ def linear(positions: NDArray[np.floating[Any]], size: int) -> Bands:
     Up to half a voxel beyond the outermost centres the edge value holds;
     further out all weights are zero.
     """
-    inside = (positions >= -0.5 - _EDGE) & (positions <= size - 0.5 + _EDGE)
+    inside = (positions >= -0.5 - EDGE) & (positions <= size - 0.5 + EDGE)
     clamped = np.clip(positions, 0, size - 1)
     first = np.clip(np.floor(clamped), 0, max(size - 2, 0)).astype(np.intp)
     upper = clamped - first
@@ -125,6 +134,20 @@ def linear(positions: NDArray[np.floating[Any]], size: int) -> Bands:
     if size == 1:
         weights = weights[..., :1]
     return Bands(first=first, weights=weights, size=size)
+
+
+def between_cells(index: NDArray[Any], cells: int, offset: float, stride: float) -> Bands:
+    """Linear interpolation between cell centres: the rule of every map, in the graph and here.
+
+    Up to half a cell beyond the outermost centres, the edge itself included, the value of the
+    outermost cell holds; further out all weights are zero.
+
+    Args:
+        index: [..., N], positions on the model's grid, in voxels.
+        cells: how many there are along the axis.
+        offset, stride: the centre of cell c is at index offset + stride · c.
+    """
+    return linear((index - offset) / stride, cells)
 
 
 def box_average(centres: NDArray[np.floating[Any]], width: float, size: int) -> Bands:
@@ -137,8 +160,8 @@ def box_average(centres: NDArray[np.floating[Any]], width: float, size: int) -> 
     """
     low = np.clip(centres - width / 2, -0.5, size - 0.5)
     high = np.clip(centres + width / 2, -0.5, size - 0.5)
-    first = np.clip(np.floor(low + 0.5 + _EDGE), 0, size - 1).astype(np.intp)
-    last = np.clip(np.ceil(high - 0.5 - _EDGE), 0, size - 1).astype(np.intp)
+    first = np.clip(np.floor(low + 0.5 + EDGE), 0, size - 1).astype(np.intp)
+    last = np.clip(np.ceil(high - 0.5 - EDGE), 0, size - 1).astype(np.intp)
     taps = np.arange(int((last - first).max(initial=0)) + 1)
     voxel = first[..., None] + taps
     overlap = np.minimum(high[..., None], voxel + 0.5) - np.maximum(low[..., None], voxel - 0.5)

@@ -77,8 +77,10 @@ class CamMap:
         out: NDArray[np.floating[Any]] = cells
         for axis, along in enumerate(self.placement.axes):
             offset, stride = self.layer.offset[axis], self.layer.stride[axis]
-            positions = (np.arange(along.model_size) - offset) / stride
-            out = _bands.linear(positions, self.layer.cells[axis]).apply(out, axis)
+            bands = _bands.between_cells(
+                np.arange(along.model_size), self.layer.cells[axis], offset, stride
+            )
+            out = bands.apply(out, axis)
         return out.astype(np.float32, copy=False)
 
     def strongest(self, cells: NDArray[np.float32]) -> Voxel | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vcam_client._calls import Answer, Call, Inputs, Steps, Target, Traffic
 from vcam_client.errors import ContractError, ModelNotFoundError
 from vcam_client.explanation import Explanation
-from vcam_client.scores import aggregate, default_class
+from vcam_client.scores import aggregate, default_class, promised_scores
 from vcam_client.spec import ModelSpec, SliceAggregation
 
 _SLICES_PER_CALL = 16
@@ -95,7 +95,7 @@ def explain_one(
         Call(target=target, signature=signature, inputs=inputs, outputs=wanted_outputs)
     )
     classes = len(spec.labels)
-    scores = checked(answer, "scores", (1, classes))
+    scores = checked_scores(answer, 1, spec)
     cam = checked(answer, "cam", (1, *spec.layer(explanation.layer).cells))
     index = int(checked(answer, "class_index", (1,), kind="i")[0])
     expected = range(classes) if wanted is None else (wanted,)
@@ -155,7 +155,7 @@ def _all_maps(
             )
         )
         return (
-            checked(answer, "scores", (len(batch), classes)),
+            checked_scores(answer, len(batch), spec),
             checked(answer, "cam", (len(batch), classes, *cells)),
             answer.traffic,
         )
@@ -170,7 +170,7 @@ def _all_maps(
                 outputs=("scores", "cam"),
             )
         )
-        scores = checked(answer, "scores", (len(batch), classes))
+        scores = checked_scores(answer, len(batch), spec)
         maps.append(checked(answer, "cam", (len(batch), *cells)))
         traffic += answer.traffic
     return scores, np.stack(maps, axis=1), traffic
@@ -180,6 +180,11 @@ def _cells(cams: NDArray[Any], spec: ModelSpec) -> NDArray[np.float32]:
     """Three tensor axes: the samples of a 2-D model are its slices."""
     cells: NDArray[np.float32] = cams[0] if spec.grid.ndim == 3 else cams
     return cells
+
+
+def checked_scores(answer: Answer, samples: int, spec: ModelSpec) -> NDArray[Any]:
+    """Scores [samples, K] of the shape and the range that the contract promises."""
+    return promised_scores(checked(answer, "scores", (samples, len(spec.labels))), spec)
 
 
 def checked(answer: Answer, name: str, shape: tuple[int, ...], *, kind: str = "f") -> NDArray[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client._calls import Call, Steps, Target, Traffic
-from vcam_client._explaining import asked, checked, together
+from vcam_client._explaining import asked, checked, checked_scores, together
 from vcam_client._hiding import Region, measured
 from vcam_client._score_logit import score_logits
 from vcam_client.prediction import Prediction
@@ -164,8 +164,9 @@ def hidden_scores(
                 outputs=_OUTPUTS,
             )
         )
-        for name, values in rows.items():
-            values[start : start + len(part)] = checked(answer, name, (len(part), classes))
+        here = slice(start, start + len(part))
+        rows["scores"][here] = checked_scores(answer, len(part), spec)
+        rows["logits"][here] = checked(answer, "logits", (len(part), classes))
         traffic += answer.traffic
     if progress is not None:
         progress(len(jobs), len(jobs))

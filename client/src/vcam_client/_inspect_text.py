@@ -73,7 +73,7 @@ def _volume(volume: Volume) -> str:
         ("values", _values(facts)),
         ("padding", _padding(facts)),
         ("not finite", _not_finite(facts)),
-        *(("note", warning) for warning in volume.warnings),
+        *(("note", warning) for warning in facts["warnings"]),
     ]
     shown = [(name, value) for name, value in rows if value]
     width = max(len(name) for name, _ in shown)

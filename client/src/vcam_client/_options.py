@@ -16,7 +16,8 @@ class ReadOptions:
         volume_index: which volume of a 4-D file, from 0.
         spacing: mm between voxel centres, for files that state none: one number, or one
             each along i, j, k (columns, rows, slices).
-        strict: refuse what could only be read by resampling it.
+        strict: refuse what could only be read by resampling it, or by assuming something;
+            a model then refuses values that can't be in its units, too.
         nan: what takes the place of voxels that are NaN or infinite: a value in the scan's
             units, or "padding", which is kept out of what a model sees. None leaves them
             as they are; models then refuse the scan.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from vcam_client import _outlines
+from vcam_client._bands import EDGE
 from vcam_client._heat_colours import mixed, ramp
 from vcam_client._planes import (
     BACKGROUND,
@@ -53,8 +54,6 @@ _FAINT_HEAT = 127
 the whole body would outweigh the strongest evidence."""
 _MIN_SEPARATION_MM = 8.0
 """Distance between the axial slices shown, where the evidence is thick enough."""
-_EDGE = 1e-9
-"""Slack, in model voxels, for positions that rounding puts just beyond the grid."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -177,7 +176,7 @@ def _seen(prediction: Prediction, turned: Turned, axis: int, index: int) -> NDAr
     seen: NDArray[np.bool_] = np.ones(tuple(len(a) for a in at), bool)
     for row, grid_axis in zip(to_model, prediction.placement.axes, strict=True):
         model = row[0] * stored[0] + row[1] * stored[1] + row[2] * stored[2] + row[3]
-        seen &= np.abs(model - (grid_axis.model_size - 1) / 2) <= grid_axis.model_size / 2 + _EDGE
+        seen &= np.abs(model - (grid_axis.model_size - 1) / 2) <= grid_axis.model_size / 2 + EDGE
     return seen.squeeze(axis)
 
 

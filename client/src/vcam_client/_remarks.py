@@ -1,11 +1,11 @@
 """What a reader of an answer should know of the scan and the model, in sentences."""
 
+from vcam_client._hounsfield import not_hounsfield, sample_of
+from vcam_client.errors import IncompatibleScanError
 from vcam_client.grid import Placement
 from vcam_client.spec import ModelSpec
 from vcam_client.volume import Volume
 
-_SAMPLES = 32
-"""Voxels along each axis, at least, that values are judged by."""
 _MOSTLY = 0.95
 """Share of values outside the model's window from which the units are in doubt."""
 _HARDLY = 0.05
@@ -23,6 +23,12 @@ def remarks(volume: Volume, spec: ModelSpec, placement: Placement) -> list[str]:
     units = spec.intensity.units
     if units and not volume.units:
         said.append(f"The file does not state its units; its values are taken as {units}.")
+    wrong = not_hounsfield(volume, spec.intensity)
+    if wrong:
+        said.append(
+            f"The values do not look like Hounsfield units: {wrong}. Scores and map may mean "
+            "nothing; convert the scan with its rescale slope and intercept."
+        )
     said += _doubts(volume, spec.intensity.window, placement)
     shares = placement.seen_share
     if min(shares) < WHOLE:
@@ -35,13 +41,24 @@ def remarks(volume: Volume, spec: ModelSpec, placement: Placement) -> list[str]:
     return said
 
 
+def require_units(volume: Volume, spec: ModelSpec) -> None:
+    """Refuses what `remarks` only doubts.
+
+    Raises:
+        IncompatibleScanError: a model that takes Hounsfield units, and values that can't be.
+    """
+    wrong = not_hounsfield(volume, spec.intensity)
+    if wrong:
+        raise IncompatibleScanError(
+            f"Expected values in Hounsfield units, received others: {wrong}. Convert the scan "
+            "with its rescale slope and intercept, or leave --strict out."
+        )
+
+
 def _doubts(volume: Volume, window: tuple[float, float] | None, placement: Placement) -> list[str]:
     """Signs that this scan is nothing for this model."""
     doubts = []
-    steps = tuple(slice(None, None, max(1, n // _SAMPLES)) for n in volume.shape)
-    sample = volume.data[steps]
-    if volume.padding is not None:
-        sample = sample[(sample < volume.padding[0]) | (sample > volume.padding[1])]
+    sample = sample_of(volume)
     if window is not None and sample.size:
         outside = float(((sample < window[0]) | (sample > window[1])).mean())
         if outside > _MOSTLY:

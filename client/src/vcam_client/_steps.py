@@ -16,12 +16,13 @@ from vcam_client._calls import Answer, Call, Result, Steps, Target
 from vcam_client._explaining import (
     asked,
     batches,
-    checked,
+    checked_scores,
     explain_every_class,
     explain_one,
     is_stack,
     together,
 )
+from vcam_client._remarks import require_units
 from vcam_client.errors import (
     ContractError,
     IncompatibleScanError,
@@ -61,12 +62,14 @@ class Question:
         all_classes: explain every class, in the order of the spec's labels.
         method: a CAM method, or a signature; None for the model's default.
         layer: target layer; None for the first with that method.
+        strict: refuse a scan whose values can't be in the model's units.
     """
 
     label: str | None = None
     all_classes: bool = False
     method: str | None = None
     layer: str | None = None
+    strict: bool = False
 
     def __post_init__(self) -> None:
         if self.label is not None and self.all_classes:
@@ -148,11 +151,17 @@ def predict(
 
 
 def scores(
-    volume: Volume, target: Target, context: Context
+    volume: Volume, target: Target, context: Context, *, strict: bool = False
 ) -> Steps[tuple[ServedSpec, NDArray[np.float64]]]:
-    """Scores alone, without an explanation: the spec that names them, and float64 [K]."""
+    """Scores alone, without an explanation: the spec that names them, and float64 [K].
+
+    Args:
+        strict: see `Question`.
+    """
     return (
-        yield from _at_one_version(target, context, lambda served: _scores(volume, target, served))
+        yield from _at_one_version(
+            target, context, lambda served: _scores(volume, target, served, strict)
+        )
     )
 
 
@@ -177,10 +186,10 @@ def _at_one_version(
 
 
 def _scores(
-    volume: Volume, target: Target, served: ServedSpec
+    volume: Volume, target: Target, served: ServedSpec, strict: bool
 ) -> Steps[tuple[ServedSpec, NDArray[np.float64]]]:
     spec = served.spec
-    _, tensor = _prepared(volume, spec)
+    _, tensor = _prepared(volume, spec, strict)
     rows = []
     for batch in batches(tensor, spec):
         answer = yield from asked(
@@ -191,7 +200,7 @@ def _scores(
                 outputs=("scores",),
             )
         )
-        rows.append(checked(answer, "scores", (len(batch), len(spec.labels))))
+        rows.append(checked_scores(answer, len(batch), spec))
     return served, together(np.concatenate(rows), spec)
 
 
@@ -206,7 +215,7 @@ def _predict(
     spec = served.spec
     wanted = None if question.label is None else _index_of(question.label, spec)
     clock = time.perf_counter()
-    placement, tensor = _prepared(volume, spec)
+    placement, tensor = _prepared(volume, spec, question.strict)
     prepared = time.perf_counter()
     pinned = target.pinned(served.version)
     explanation = _explanation(question, spec)
@@ -245,7 +254,7 @@ def _predict(
     ]
 
 
-def _prepared(volume: Volume, spec: ModelSpec) -> tuple[Placement, NDArray[Any]]:
+def _prepared(volume: Volume, spec: ModelSpec, strict: bool) -> tuple[Placement, NDArray[Any]]:
     accepted = spec.intensity.modalities
     if volume.modality and accepted and volume.modality not in accepted:
         raise IncompatibleScanError(
@@ -253,6 +262,8 @@ def _prepared(volume: Volume, spec: ModelSpec) -> tuple[Placement, NDArray[Any]]
             f"{volume.modality}. Ask a model for this modality with --model."
         )
     placement = place(volume, spec.grid, spec.slice_aggregation)
+    if strict:
+        require_units(volume, spec)
     dtype = spec.intensity.dtype
     return placement, placement.to_model(volume.data, dtype, padding=volume.padding)
 

@@ -129,9 +129,10 @@ class AsyncClient:
             target: class to explain; by default what the spec says.
             method: CAM method, or a signature of the model; by default the model's.
             layer: target layer of the map; by default the first with that method.
-            series, volume_index, strict: as for `read_volume`, where `scan` is a path.
+            series, volume_index: as for `read_volume`, where `scan` is a path.
             spacing: as for `read_volume`, for a path or an array.
             nan: as for `read_volume`; voxels that are not finite are refused without.
+            strict: as for `read_volume`; refuse values that can't be in the model's units, too.
 
         Raises:
             InputError: the scan can't be read, or not by this model.
@@ -141,7 +142,7 @@ class AsyncClient:
         volume, timings = await asyncio.to_thread(
             read_scan, scan, series, volume_index, spacing, strict, nan
         )
-        question = Question(label=target, method=method, layer=layer)
+        question = Question(label=target, method=method, layer=layer, strict=strict)
         which = Target(model=model, version=version, label=label)
         (prediction,) = await self._run(
             _steps.predict(volume, which, question, self._context, timings)
@@ -170,7 +171,7 @@ class AsyncClient:
         volume, timings = await asyncio.to_thread(
             read_scan, scan, series, volume_index, spacing, strict, nan
         )
-        question = Question(all_classes=True, method=method, layer=layer)
+        question = Question(all_classes=True, method=method, layer=layer, strict=strict)
         which = Target(model=model, version=version, label=label)
         return await self._run(_steps.predict(volume, which, question, self._context, timings))
 
@@ -192,7 +193,7 @@ class AsyncClient:
             read_scan, scan, series, volume_index, spacing, strict, nan
         )
         which = Target(model=model, version=version, label=label)
-        served, values = await self._run(_steps.scores(volume, which, self._context))
+        served, values = await self._run(_steps.scores(volume, which, self._context, strict=strict))
         return dict(zip(served.spec.labels, map(float, values), strict=True))
 
     async def verify(
@@ -230,7 +231,7 @@ class AsyncClient:
         volume, timings = await asyncio.to_thread(
             read_scan, scan, series, volume_index, spacing, strict, nan
         )
-        question = Question(label=target, method=method, layer=layer)
+        question = Question(label=target, method=method, layer=layer, strict=strict)
         which = Target(model=model, version=version, label=label)
         plan = Plan(blocks=blocks, fill=fill, progress=progress)
         return await self._run(

@@ -133,9 +133,10 @@ class Client:
             target: class to explain; by default what the spec says.
             method: CAM method, or a signature of the model; by default the model's.
             layer: target layer of the map; by default the first with that method.
-            series, volume_index, strict: as for `read_volume`, where `scan` is a path.
+            series, volume_index: as for `read_volume`, where `scan` is a path.
             spacing: as for `read_volume`, for a path or an array.
             nan: as for `read_volume`; voxels that are not finite are refused without.
+            strict: as for `read_volume`; refuse values that can't be in the model's units, too.
 
         Raises:
             InputError: the scan can't be read, or not by this model.
@@ -143,7 +144,7 @@ class Client:
             ContractError: the answer is not what the spec promises.
         """
         volume, timings = read_scan(scan, series, volume_index, spacing, strict, nan)
-        question = Question(label=target, method=method, layer=layer)
+        question = Question(label=target, method=method, layer=layer, strict=strict)
         which = Target(model=model, version=version, label=label)
         (prediction,) = self._run(_steps.predict(volume, which, question, self._context, timings))
         return prediction
@@ -168,7 +169,7 @@ class Client:
         Arguments and errors are those of `predict`.
         """
         volume, timings = read_scan(scan, series, volume_index, spacing, strict, nan)
-        question = Question(all_classes=True, method=method, layer=layer)
+        question = Question(all_classes=True, method=method, layer=layer, strict=strict)
         which = Target(model=model, version=version, label=label)
         return self._run(_steps.predict(volume, which, question, self._context, timings))
 
@@ -188,7 +189,7 @@ class Client:
         """{label: score} of a scan, without an explanation. Arguments are those of `predict`."""
         volume, _ = read_scan(scan, series, volume_index, spacing, strict, nan)
         which = Target(model=model, version=version, label=label)
-        served, values = self._run(_steps.scores(volume, which, self._context))
+        served, values = self._run(_steps.scores(volume, which, self._context, strict=strict))
         return dict(zip(served.spec.labels, map(float, values), strict=True))
 
     def verify(
@@ -223,7 +224,7 @@ class Client:
         The other arguments and errors are those of `predict`.
         """
         volume, timings = read_scan(scan, series, volume_index, spacing, strict, nan)
-        question = Question(label=target, method=method, layer=layer)
+        question = Question(label=target, method=method, layer=layer, strict=strict)
         which = Target(model=model, version=version, label=label)
         plan = Plan(blocks=blocks, fill=fill, progress=progress)
         return self._run(_verifying.verify(volume, which, question, self._context, timings, plan))

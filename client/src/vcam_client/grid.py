@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from vcam_client import _bands
 from vcam_client._axis_map import AxisMap
 from vcam_client._cells import cells_on_scan
 from vcam_client._frame import Frame
@@ -194,6 +195,22 @@ def to_model_grid(volume: Volume, grid: Grid, dtype: DTypeLike = np.float32) -> 
     Training reads volumes through this, too: one implementation.
     """
     return place(volume, grid).to_model(volume.data, dtype, padding=volume.padding)
+
+
+def cell_weights(voxels: int, cells: int, offset: float, stride: float) -> NDArray[np.float64]:
+    """How the cells of a map make the voxels of the model's grid, along one axis.
+
+    The exported graph and training interpolate maps with these weights, too: one implementation.
+
+    Args:
+        voxels: of the grid.
+        cells, offset, stride: the centre of cell c is at voxel index offset + stride · c.
+
+    Returns:
+        float64 [voxels, cells]. A voxel up to half a cell beyond the outermost centres, the
+        edge itself included, takes the outermost cell's value; further out it is 0.
+    """
+    return _bands.between_cells(np.arange(voxels), cells, offset, stride).matrix
 
 
 def _axis_map(scan_size: int, extent: float, spacing: float, grid: Grid, grid_axis: int) -> AxisMap:

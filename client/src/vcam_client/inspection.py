@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from vcam_client._hounsfield import UNITS, not_hounsfield
 from vcam_client._missing import Nan, without_nan
 from vcam_client._options import ReadOptions
 from vcam_client.errors import VcamError
@@ -118,8 +119,14 @@ def describe(volume: Volume) -> dict[str, Any]:
         "padding": list(volume.padding) if volume.padding else None,
         "padding_share": real[2],
         "not_finite": real[3],
-        "warnings": list(volume.warnings),
+        "warnings": [*volume.warnings, *_unit_doubts(volume)],
     }
+
+
+def _unit_doubts(volume: Volume) -> list[str]:
+    """Whether a file that states Hounsfield units holds others."""
+    wrong = not_hounsfield(volume) if volume.units == UNITS else ""
+    return [f"The file states HU, but its values do not look like it: {wrong}."] if wrong else []
 
 
 def _dicom(path: Path, options: ReadOptions) -> Inspection:

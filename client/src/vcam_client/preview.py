@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vcam_client._remarks import remarks
+from vcam_client._remarks import remarks, require_units
 from vcam_client._steps import ServedSpec
 from vcam_client.grid import Placement, place
 from vcam_client.spec import Fit, Resampling
@@ -35,14 +35,19 @@ class Preview:
     remarks: tuple[str, ...]
 
 
-def preview(volume: Volume, served: ServedSpec) -> Preview:
+def preview(volume: Volume, served: ServedSpec, *, strict: bool = False) -> Preview:
     """Lays a scan onto the model's grid, and looks at the result.
+
+    Args:
+        strict: refuse values that can't be in the model's units.
 
     Raises:
         IncompatibleScanError: the model can't take it.
     """
     spec = served.spec
     placement = place(volume, spec.grid, spec.slice_aggregation)
+    if strict:
+        require_units(volume, spec)
     tensor = placement.to_model(volume.data, spec.intensity.dtype, padding=volume.padding)
     return Preview(
         volume=volume,

@@ -157,7 +157,7 @@ def explain(
 
     Args:
         client: where the model is.
-        scan: see `client.Scan`; `reading` is for paths.
+        scan: see `client.Scan`; `reading` is for paths, but for `strict`.
         model, version, version_label: which model answers.
         choices: `label`, `all_classes`, `method` and `truth` count here.
         reading: what the file alone can't say.
@@ -181,6 +181,7 @@ def explain(
         "label": version_label,
         "method": choices.method,
         "layer": choices.layer,
+        "strict": reading.strict,
     }
     if choices.all_classes:
         predictions = client.predict_all(volume, **asked)

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from vcam_client.errors import ContractError, ServableError
+from vcam_client.scores import promised_scores
 from vcam_client.spec import Explanation, ModelSpec
 from vcam_serving._difference import TOLERANCE, difference
 from vcam_serving._function_graph import unchecked_inputs
@@ -122,7 +123,7 @@ def verify(path: Path | str, spec: ModelSpec, examples: Sequence[Example]) -> No
         _check_shapes_are_refused(servable, spec)
         _check_spec(servable, spec)
         for example in examples:
-            _check_example(servable, example)
+            _check_example(servable, example, spec)
 
 
 def _check_operations(path: Path) -> None:
@@ -256,7 +257,7 @@ def _check_spec(servable: Servable, spec: ModelSpec) -> None:
         )
 
 
-def _check_example(servable: Servable, example: Example) -> None:
+def _check_example(servable: Servable, example: Example, spec: ModelSpec) -> None:
     whole = len(next(iter(example.inputs.values())))
     for count in sorted({1, whole}):
         inputs = {name: value[:count] for name, value in example.inputs.items()}
@@ -270,6 +271,16 @@ def _check_example(servable: Servable, example: Example) -> None:
                     "graph doesn't compute what the model does; don't publish it. Look for "
                     "layers that behave differently in a graph, or for state beside variables."
                 )
+        if "scores" in expected:
+            _check_scores(example.signature, received["scores"], spec)
+
+
+def _check_scores(signature: str, scores: np.ndarray, spec: ModelSpec) -> None:
+    """Clients refuse scores that the activation of the spec can't give."""
+    try:
+        promised_scores(scores, spec)
+    except ContractError as error:
+        raise ServableError(f"Signature {signature!r}: {error}") from error
 
 
 def _run(

@@ -103,6 +103,15 @@ def test_several_findings_are_written_and_read(tmp_path: Path) -> None:
     assert not runs.has("b.png", "Mass")
 
 
+def test_names_like_formulas_are_text_in_the_file_and_come_back(tmp_path: Path) -> None:
+    mask = decode("1 3", (3, 4))
+    write_run_lengths(tmp_path / "masks.csv", [("=1+1.png", "-Mass", mask), ("b.png", "x", None)])
+    lines = (tmp_path / "masks.csv").read_text().splitlines()
+    assert lines[1:] == ["'=1+1.png,'-Mass,1 3", "b.png,x,-1"]
+    runs = read_run_lengths(tmp_path / "masks.csv", "Pneumothorax")
+    np.testing.assert_array_equal(runs.mask("=1+1.png", "-Mass", (3, 4)), mask)
+
+
 def test_a_mask_beyond_its_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("ImageId,EncodedPixels\na,0 13\n")
     runs = read_run_lengths(tmp_path / "m.csv", "Pneumothorax")

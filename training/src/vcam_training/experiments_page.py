@@ -4,11 +4,14 @@ import shutil
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from vcam_client.errors import ConfigError
 from vcam_client.spec import Metric
+from vcam_client.table_cells import markdown_cell, markdown_code
 from vcam_training import config as configs
 from vcam_training.config import Config
 from vcam_training.learning.history import read_history
@@ -148,7 +151,7 @@ def page_text(experiments: Sequence[Experiment], pictures: Sequence[Path | None]
         "Made by `vcam-train page` from the folders of these runs; nothing is typed by hand. "
         "Figures are of the split that they name, with 95 % intervals; the time is the number of "
         "epochs times their median, an upper bound where other work shared the machine"
-        + (f", on {'; '.join(machines)}" if machines else "")
+        + (f", on {markdown_cell('; '.join(machines))}" if machines else "")
         + ".\n"
     )
     rows = [
@@ -160,21 +163,31 @@ def page_text(experiments: Sequence[Experiment], pictures: Sequence[Path | None]
 
 
 def _row(one: Experiment, picture: Path | None) -> str:
-    seen = f'<img src="{picture.as_posix()}" width="360" alt="{one.name}">' if picture else ""
+    seen = _picture(picture, one.name) if picture else ""
     minutes, seconds = divmod(round(one.seconds), 60)
     time = f"{minutes} min {seconds} s, {one.epochs} epoch{'s' * (one.epochs > 1)}"
     figures = "<br>".join(_figure(metric) for metric in one.figures)
-    cells = [f"**{one.name}**: {one.description}", f"`{one.command}`", time, figures, seen]
+    named = f"**{markdown_cell(one.name)}**: {markdown_cell(one.description)}"
+    cells = [named, markdown_code(one.command), time, figures, seen]
     return f"| {' | '.join(cells)} |"
 
 
+def _picture(place: Path, name: str) -> str:
+    """HTML, within a cell of Markdown."""
+    source, text = (
+        escape(one).replace("|", "&#124;").replace("`", "&#96;")
+        for one in (quote(place.as_posix()), " ".join(name.split()))
+    )
+    return f'<img src="{source}" width="360" alt="{text}">'
+
+
 def _figure(metric: Metric) -> str:
-    text = f"{metric.name} {_number(metric.value)}"
+    text = f"{markdown_cell(metric.name)} {_number(metric.value)}"
     if metric.lower is not None and metric.upper is not None:
         text += f" ({_number(metric.lower)} to {_number(metric.upper)})"
     if metric.chance is not None:
         text += f", by chance {_number(metric.chance)}"
-    return f"{text}, {metric.split} n = {metric.count}"
+    return f"{text}, {markdown_cell(metric.split)} n = {metric.count}"
 
 
 def _number(value: float) -> str:

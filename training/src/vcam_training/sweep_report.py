@@ -1,6 +1,5 @@
 """What a sweep found: a table, CSV, JSON and a figure."""
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
 from vcam_client.errors import ConfigError
+from vcam_client.table_cells import CsvWriter
 from vcam_training.drawing import GREY, canvas, plain
 from vcam_training.replacing import replace_file
 from vcam_training.sweep import Done
@@ -36,8 +36,8 @@ def write_figures(out: Path | str, runs: Sequence[Done]) -> None:
         rows.append(row)
 
     def write_csv(part: Path) -> None:
-        with part.open("w", newline="") as stream:
-            csv.writer(stream).writerows(rows)
+        with part.open("w", newline="", encoding="utf-8") as stream:
+            CsvWriter(stream).writerows(rows)
 
     values = {
         "config": runs[0].trial.config.name,

@@ -196,7 +196,8 @@ def _show_preview(client: Any, scan: str, model: dict[str, Any], reading: dict[s
     from vcam_client.reading import read_volume
 
     volume = read_volume(scan, **reading)
-    click.echo(describe_preview(preview(volume, client.spec(**model)), model["model"]))
+    found = preview(volume, client.spec(**model), strict=reading["strict"])
+    click.echo(describe_preview(found, model["model"]))
 
 
 def _many(

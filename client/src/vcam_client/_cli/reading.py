@@ -37,7 +37,8 @@ def reading_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "--strict",
                 is_flag=True,
-                help="Refuse what could only be read by resampling or assuming something.",
+                help="Refuse what could only be read by resampling or assuming something, and "
+                "values that can't be the model's Hounsfield units.",
             ),
         )
     ):

@@ -162,6 +162,7 @@ class _Task:
             version=self.version,
             version_label=self.version_label,
             choices=choices,
+            reading=self.asked.reading,
         )
         start = time.perf_counter()
         folder, _, stem = item.name.rpartition("/")

@@ -1,9 +1,10 @@
 """A record of the log as a row of the table."""
 
-import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from vcam_client.table_cells import CsvWriter
 
 _BEFORE = ("key", "status", "model", "model_version", "explained_class")
 _AFTER = (
@@ -45,7 +46,7 @@ def labels_in(records: Iterable[Mapping[str, Any]], first: Sequence[str]) -> tup
 def line(values: Iterable[Any]) -> str:
     """Values separated by commas, on one line."""
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerow(
+    CsvWriter(stream, end="\n").writerow(
         [" ".join(v.split("\n")) if isinstance(v, str) else v for v in values]
     )
     return stream.getvalue()

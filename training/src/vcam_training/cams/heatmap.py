@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from vcam_client.grid import cell_weights
 from vcam_client.spec import CamLayer
 
 
@@ -15,17 +16,13 @@ def interpolation_matrix(
 ) -> NDArray[np.float32]:
     """Linear interpolation along one axis between centres at offset + stride * cell.
 
-    Up to half a cell beyond the outermost centres a voxel takes the value of the
-    outermost cell; further out, where the model never saw enough, it is 0.
+    The weights are the client's, so that the served heatmap and its map agree on every
+    voxel: see `vcam_client.grid.cell_weights`.
 
     Returns:
         float32 [voxels, cells], the weight of each cell in each voxel.
     """
-    position = (np.arange(voxels) - offset) / stride
-    inside = (position >= -0.5) & (position <= cells - 0.5)
-    position = np.clip(position, 0, cells - 1)
-    weights = np.maximum(1 - np.abs(position[:, None] - np.arange(cells)), 0)
-    return np.where(inside[:, None], weights, 0).astype(np.float32)
+    return cell_weights(voxels, cells, offset, stride).astype(np.float32)
 
 
 def heatmap(cam: tf.Tensor, grid: Sequence[int], layer: CamLayer) -> tf.Tensor:

@@ -1,12 +1,12 @@
 """The files of an ascent: the pattern as picture and array, the curve as picture and CSV."""
 
-import csv
 import json
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam_client.table_cells import CsvWriter
 from vcam_training.drawing import BLUE, canvas, plain
 from vcam_training.inspecting.ascent import Ascent
 from vcam_training.inspecting.writing import Write, write_all
@@ -59,7 +59,7 @@ def _save(part: Path, pattern: NDArray[np.float32]) -> None:
 
 def _write_csv(part: Path, found: Ascent) -> None:
     with part.open("w", newline="") as stream:
-        writer = csv.writer(stream)
+        writer = CsvWriter(stream)
         writer.writerow(["step", "activation", "step_size"])
         writer.writerow([0, found.activation[0], ""])
         rows = zip(found.activation[1:], found.step_sizes, strict=True)

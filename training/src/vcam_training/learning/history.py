@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vcam_client.table_cells import CsvWriter, csv_text
+
 LOWER_IS_BETTER = ("loss", "mse", "mae")
 LAST = "epoch"
 """What to monitor so that the last epoch's network is kept, whatever validation says."""
@@ -64,15 +66,17 @@ def monitored(row: Row, monitor: str) -> float:
 
 def read_history(path: Path) -> list[Row]:
     """The rows that `write_history` wrote."""
-    with path.open(newline="") as stream:
-        return [_row({k: float(v) for k, v in row.items()}) for row in csv.DictReader(stream)]
+    with path.open(newline="", encoding="utf-8") as stream:
+        return [
+            _row({csv_text(k): float(v) for k, v in row.items()}) for row in csv.DictReader(stream)
+        ]
 
 
 def write_history(path: Path, history: Sequence[Row]) -> None:
     """Writes a CSV file: epoch, values, learning rate, seconds."""
     names = list(history[0].values) if history else []
-    with path.open("w", newline="") as stream:
-        writer = csv.writer(stream)
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = CsvWriter(stream)
         writer.writerow(["epoch", *names, "learning_rate", "seconds"])
         for row in history:
             values = [row.values[name] for name in names]

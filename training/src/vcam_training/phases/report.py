@@ -1,6 +1,5 @@
 """What `vcam-train phases` tells of a volume and writes."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam_client.table_cells import CsvWriter
 from vcam_client.volume import Volume
 from vcam_training.phases.histogram_picture import draw_histogram
 from vcam_training.phases.partition import PHASES, Partition, partition
@@ -50,7 +50,7 @@ class PhaseReport:
     def write_table(self, path: Path) -> None:
         """A CSV file: one row for each slice, its fractions of the phases."""
         with path.open("w", newline="") as stream:
-            writer = csv.writer(stream)
+            writer = CsvWriter(stream)
             writer.writerow(["slice", *(f"phase {n}" for n in range(1, self.phases.count + 1))])
             shares = self.counts / self.counts.sum(axis=1, keepdims=True)
             for number, row in enumerate(shares):

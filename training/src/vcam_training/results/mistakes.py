@@ -1,6 +1,5 @@
 """Where a model is wrong, the worst first."""
 
-import csv
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam_client.table_cells import CsvWriter
 from vcam_training.results.answers import Answers
 from vcam_training.task import Task
 
@@ -98,7 +98,7 @@ def write_errors(path: Path, found: Iterable[Mistake], task: Task) -> None:
         Task.REGRESSION: ["error"],
     }[task]
     with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
+        writer = CsvWriter(stream)
         writer.writerow(["number", "name", *about, "truth", "answer", *last])
         for one in found:
             if one.is_wrong or task is Task.REGRESSION:

@@ -1,11 +1,11 @@
 """Every answer of a model as a table."""
 
-import csv
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from vcam_client.table_cells import CsvWriter
 from vcam_training.results.answers import Answers
 from vcam_training.task import Task
 
@@ -18,7 +18,7 @@ def write_predictions(path: Path, answers: Iterable[Answers]) -> None:
     logit_NAME, which a regression does not have.
     """
     with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
+        writer = CsvWriter(stream)
         for at, one in enumerate(answers):
             if at == 0:
                 writer.writerow(_heads(one))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam_client.grid import cell_weights
 from vcam_client.spec import CamLayer
 from vcam_training.cams.perfect_map import perfect_map_dice
 from vcam_training.evaluation.localisation import (
@@ -162,9 +163,9 @@ def is_large(mask: NDArray[np.bool_], layer: CamLayer) -> bool:
     if equivalent_radius(mask) < LARGE_RADIUS:
         return False
     voxels = np.argwhere(mask)
-    offset, stride = np.asarray(layer.offset), np.asarray(layer.stride)
-    low, high = offset - stride / 2, offset + stride * (np.asarray(layer.cells) - 0.5)
-    return bool((voxels.min(axis=0) >= low).all() and (voxels.max(axis=0) <= high).all())
+    geometry = zip(mask.shape, layer.cells, layer.offset, layer.stride, strict=True)
+    shown = (cell_weights(*axis).any(axis=1) for axis in geometry)
+    return all(bool(along[voxels[:, axis]].all()) for axis, along in enumerate(shown))
 
 
 def _with_object(

@@ -5,7 +5,6 @@ masks.csv                  run lengths of every finding, see `run_length`
 labels.csv                 a table with the column "fold"; written last
 """
 
-import csv
 import os
 import shutil
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vcam_client.errors import ConfigError
+from vcam_client.table_cells import CsvWriter
 from vcam_training.data.dataset import Report
 from vcam_training.data.radiographs.chest_xray_table import FINDINGS, FOLDS
 from vcam_training.data.radiographs.radiograph_findings import PREVALENCE, Radiograph, radiograph
@@ -106,7 +106,7 @@ def write_stand_in(folder: Path, what: StandIn, report: Report) -> Path:
     write_run_lengths(place / MASKS, masks())
     part = place / f".part-{TABLE}"
     with part.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
+        writer = CsvWriter(stream, end="\n")
         writer.writerow(["Image Index", "Patient ID", "fold", *FINDINGS])
         writer.writerows(rows)
     os.replace(part, place / TABLE)

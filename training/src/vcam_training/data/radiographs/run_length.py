@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client.errors import ConfigError
+from vcam_client.table_cells import CsvWriter, csv_text
 
 NOTHING = "-1"
 """Encoded pixels of an image without a mask."""
@@ -152,7 +153,7 @@ def write_run_lengths(
 ) -> None:
     """Writes names of images, what is marked in them, and masks; None for nothing."""
     with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
+        writer = CsvWriter(stream, end="\n")
         writer.writerow([_IMAGE, _FINDING, _PIXELS])
         for image, finding, mask in rows:
             writer.writerow([image, finding, NOTHING if mask is None else encode(mask)])
@@ -160,4 +161,4 @@ def write_run_lengths(
 
 def _rows(stream: Iterable[str]) -> Iterator[dict[str, str]]:
     for row in csv.DictReader(stream):
-        yield {k.strip(): (v or "").strip() for k, v in row.items() if k is not None}
+        yield {k.strip(): csv_text((v or "").strip()) for k, v in row.items() if k is not None}
