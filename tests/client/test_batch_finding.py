@@ -17,7 +17,7 @@ from vcam_client.errors import InputError, ScanNotFoundError
 
 VOXELS = np.random.default_rng(0).integers(-1000, 400, (6, 5, 4)).astype(np.int16)
 
-LINK = "link, not followed; list them for -: find -L FOLDER -type f"
+LINK = "link, not followed; --follow-links does"
 
 
 def write_nifti(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Encryption: whom a client trusts, how it shows who it is, and why a handshake fails."""
 
+import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +145,7 @@ def _speaks(connection: socket.socket) -> bool:
 
 
 def _require(path: Path, option: str) -> None:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"Expected a PEM file, there is none at {str(path)!r}. Check {option}.")
 
 

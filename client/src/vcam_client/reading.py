@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client._options import ReadOptions
+from vcam_client._paths import require_content, unreadable, why_unreadable
 from vcam_client.errors import (
     CorruptFileError,
     InputError,
@@ -51,29 +52,23 @@ def read_volume(
         series, volume_index, spacing, strict: see `ReadOptions`.
 
     Raises:
-        ScanNotFoundError: nothing is there.
+        ScanNotFoundError: nothing is there, or its content was not fetched (git-annex).
         UnsupportedFormatError: not a kind of file that vcam reads.
-        CorruptFileError: damaged.
+        CorruptFileError: damaged, or not to be opened.
         InconsistentSeriesError: DICOM slices that make no volume, or several series.
         InputError: an option that does not fit, or more voxels than the limit.
     """
     path = Path(path)
     options = read_options(series=series, volume_index=volume_index, spacing=spacing, strict=strict)
-    if not path.exists():
-        raise ScanNotFoundError(
-            f"There is no file or folder {str(path)!r}. Check the path; "
-            "expected a NIfTI or DICOM file, a folder with a DICOM series, a TIFF stack, an "
-            "array (.npy) or a picture."
-        )
+    problem = why_unreadable(path)
+    if problem is not None:
+        raise problem
     try:
         return _read(path, options)
     except OSError as error:
         if isinstance(error, ScanNotFoundError):
             raise
-        raise CorruptFileError(
-            f"{path.name} can't be read: {error.strerror or error}. Check its permissions, "
-            "or copy it again."
-        ) from error
+        raise unreadable(path, error) from error
 
 
 def as_volume(
@@ -196,6 +191,7 @@ def _read(path: Path, options: ReadOptions) -> Volume:
         raise UnsupportedFormatError(f"{path.name} is neither a file nor a folder.")
     if path.stat().st_size == 0:
         raise CorruptFileError(f"{path.name} is empty. Copy or download the file again.")
+    require_content(path)
     kind = _kind(path)
     if kind is None and (promised := _misnamed(path)):
         raise CorruptFileError(

@@ -77,7 +77,7 @@ class Choices:
             object.__setattr__(self, "threshold", float(self.threshold))
         if self.truth is not None:
             object.__setattr__(self, "truth", Path(self.truth))
-            if not Path(self.truth).exists():
+            if not os.path.exists(self.truth):
                 raise ScanNotFoundError(
                     f"There is no mask {str(self.truth)!r}. Check the path given as truth."
                 )
@@ -281,9 +281,15 @@ def result_schema() -> dict[str, Any]:
 
 
 def json_bytes(content: dict[str, Any]) -> bytes:
-    """UTF-8, indented, with a newline at the end; NaN has no place in it."""
+    """UTF-8, indented, with a newline at the end; NaN has no place in it.
+
+    In ASCII where a file name is not text: "\\udcff" stands for the byte ff of its name.
+    """
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    return text.encode() + b"\n"
+    try:
+        return text.encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(content, indent=2, allow_nan=False).encode() + b"\n"
 
 
 def truth_of(predictions: Sequence[Prediction], choices: Choices) -> Truth | None:

@@ -8,10 +8,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from vcam_client._streams import standard_streams
 from vcam_client.errors import ServableError, VcamError
 from vcam_serving._folders import check_root
 
@@ -30,7 +31,15 @@ _CLIENT_DEFAULT_SERVER, _CLIENT_DEFAULT_MODEL = "127.0.0.1:8500", "default"
 _MAX_PORT = 65535
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+class _Command(click.Command):
+    """A command whose output no encoding and no closed pipe breaks."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        with standard_streams("vcam-serve"):
+            return super().main(*args, **kwargs)
+
+
+@click.command(cls=_Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
     "--port",

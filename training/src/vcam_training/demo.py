@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vcam_client import Client, Prediction, read_volume
+from vcam_client._streams import standard_streams
 from vcam_client.errors import InputError, VcamError
 from vcam_serving.quiet import import_tensorflow
 
@@ -39,11 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import_tensorflow()
     from vcam_training.config import load
 
-    try:
-        demo(options.out, load(MODEL, tiny=options.tiny))
-    except VcamError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 1
+    with standard_streams("demo"):
+        try:
+            demo(options.out, load(MODEL, tiny=options.tiny))
+        except VcamError as error:
+            print(f"demo: {error}", file=sys.stderr)
+            return 1
     return 0
 
 

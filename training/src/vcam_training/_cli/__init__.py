@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from vcam_client._streams import standard_streams
 from vcam_client.errors import VcamError
 from vcam_training._cli.ascent import ascent
 from vcam_training._cli.evaluate import evaluate
@@ -43,8 +44,9 @@ for command in (
 
 def main() -> None:
     """Runs the command line; an error of vcam becomes one message and exit code 1."""
-    try:
-        cli()
-    except VcamError as error:
-        click.echo(f"vcam-train: {error}", err=True)
-        sys.exit(1)
+    with standard_streams("vcam-train"):
+        try:
+            cli()
+        except VcamError as error:
+            click.echo(f"vcam-train: {error}", err=True)
+            sys.exit(1)
