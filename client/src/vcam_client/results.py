@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from vcam_client._files import written_together
 from vcam_client._options import ReadOptions
 from vcam_client._result_dict import result_dict
-from vcam_client._result_names import names_of
+from vcam_client._result_names import names_of, require_short
 from vcam_client.errors import InputError, ScanNotFoundError
 from vcam_client.prediction import Prediction
 from vcam_client.regions import check_threshold
@@ -213,8 +213,8 @@ def write_results(
 
     Raises:
         OutputError: the folder can't be written; each file is whole or absent.
-        InputError: no predictions, a stem that is no file name, or a mask to compare
-            with that does not lie on the scan.
+        InputError: no predictions, a stem that is no file name or too long for one, or a
+            mask to compare with that does not lie on the scan.
     """
     from vcam_client._maps import map_file, mask_file, suffix
     from vcam_client._overlay import overlay_png
@@ -223,6 +223,8 @@ def write_results(
     names = names_of(predictions, name, choices, suffix(predictions[0]))
     truth = truth_of(predictions, choices)
     result = f"{name}_result.json"
+    written = [own for each in names for own in (each.heatmap, each.overlay, each.mask) if own]
+    require_short([*written, result], name, Path(folder))
     with written_together() as files:
 
         def add(file_name: str, content: bytes) -> None:
