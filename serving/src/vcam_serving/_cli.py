@@ -15,6 +15,7 @@ import click
 from vcam_client._streams import standard_streams
 from vcam_client.errors import ServableError, VcamError
 from vcam_serving._folders import check_root
+from vcam_serving.home import writable_home
 
 if TYPE_CHECKING:
     from vcam_serving import EmbeddedServer
@@ -32,10 +33,10 @@ _MAX_PORT = 65535
 
 
 class _Command(click.Command):
-    """A command whose output no encoding and no closed pipe breaks."""
+    """A command for any user, and for whatever reads its output."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        with standard_streams("vcam-serve"):
+        with standard_streams("vcam-serve"), writable_home():
             return super().main(*args, **kwargs)
 
 

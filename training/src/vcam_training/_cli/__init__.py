@@ -6,6 +6,7 @@ import click
 
 from vcam_client._streams import standard_streams
 from vcam_client.errors import VcamError
+from vcam_serving.home import writable_home
 from vcam_training._cli.ascent import ascent
 from vcam_training._cli.evaluate import evaluate
 from vcam_training._cli.export import export
@@ -44,7 +45,7 @@ for command in (
 
 def main() -> None:
     """Runs the command line; an error of vcam becomes one message and exit code 1."""
-    with standard_streams("vcam-train"):
+    with standard_streams("vcam-train"), writable_home():
         try:
             cli()
         except VcamError as error:

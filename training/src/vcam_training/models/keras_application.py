@@ -149,8 +149,8 @@ class KerasApplication:
         return ConfigError(
             f"Expected the ImageNet weights of {self.name} on this machine or a way to download "
             f"them, found neither: it seems to be offline ({reason}). Put "
-            f"'{url.rpartition('/')[2]}', as Keras publishes it, into '{home / 'models'}', or set "
-            "model.weights=none."
+            f"'{url.rpartition('/')[2]}', as Keras publishes it, into '{home / 'models'}' "
+            "($KERAS_HOME names another place), or set model.weights=none."
         )
 
     def _misfit(self, error: Exception, shape: tuple[int, ...]) -> ConfigError:
