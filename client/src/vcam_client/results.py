@@ -282,16 +282,19 @@ def result_schema() -> dict[str, Any]:
     return schema
 
 
-def json_bytes(content: dict[str, Any]) -> bytes:
+def json_bytes(content: Any) -> bytes:
     """UTF-8, indented, with a newline at the end; NaN has no place in it.
 
     In ASCII where a file name is not text: "\\udcff" stands for the byte ff of its name.
     """
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     try:
-        return text.encode() + b"\n"
-    except UnicodeEncodeError:
-        return json.dumps(content, indent=2, allow_nan=False).encode() + b"\n"
+        # where the locale is ASCII, names hold the bytes of UTF-8
+        encoded = text.encode("utf-8", "surrogateescape")
+        encoded.decode("utf-8")
+    except UnicodeError:
+        encoded = json.dumps(content, indent=2, allow_nan=False).encode()
+    return encoded + b"\n"
 
 
 def truth_of(predictions: Sequence[Prediction], choices: Choices) -> Truth | None:

@@ -8,15 +8,12 @@ import click
 
 
 def print_json(content: Any) -> None:
-    """Prints JSON, indented: as UTF-8, or in ASCII where standard output is something else.
-
-    File names that are not text are escaped: "\\udcff" stands for the byte ff.
-    """
+    """Prints JSON, indented: as it is written to files, or in ASCII where standard output is
+    not UTF-8."""
     from vcam_client._streams import takes_utf8
+    from vcam_client.results import json_bytes
 
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    try:
-        text.encode("utf-8" if takes_utf8(sys.stdout) else "ascii")
-    except UnicodeEncodeError:
-        text = json.dumps(content, indent=2, allow_nan=False)
-    click.echo(text)
+    text = json_bytes(content).decode()
+    if not takes_utf8(sys.stdout):
+        text = json.dumps(json.loads(text), indent=2, allow_nan=False) + "\n"
+    click.echo(text, nl=False)
