@@ -15,7 +15,7 @@ from PIL import Image
 from vcam_client._options import ReadOptions
 from vcam_client.batch import Shard, find_scans
 from vcam_client.batch._lists import listed
-from vcam_client.errors import CorruptFileError, InputError, ScanNotFoundError
+from vcam_client.errors import InputError, ScanNotFoundError, UnsupportedFormatError
 from vcam_client.reading import read_volume
 
 VOXELS = np.random.default_rng(0).integers(-1000, 400, (6, 5, 4)).astype(np.int16)
@@ -216,7 +216,7 @@ def test_a_pointer_in_place_of_a_content_is_named(tmp_path: Path) -> None:
     ):
         for name in ("scan.nii.gz", "slice.dcm", "picture.png"):
             (tmp_path / name).write_text(start)
-            with pytest.raises(CorruptFileError, match=f"pointer of {program}.*{command}"):
+            with pytest.raises(UnsupportedFormatError, match=f"{program} pointer.*{command}"):
                 read_volume(tmp_path / name)
 
 

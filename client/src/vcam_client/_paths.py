@@ -4,7 +4,12 @@ import errno
 import os
 from pathlib import Path
 
-from vcam_client.errors import CorruptFileError, InputError, ScanNotFoundError
+from vcam_client.errors import (
+    CorruptFileError,
+    InputError,
+    ScanNotFoundError,
+    UnsupportedFormatError,
+)
 
 _FETCH = "`datalad get` or `git annex get`"
 UNFETCHED = f"link of git-annex to a content that is not on this machine; fetch it with {_FETCH}"
@@ -74,11 +79,15 @@ def is_unfetched(path: Path) -> bool:
     return _ANNEX in target and not os.path.exists(path)
 
 
-def require_content(path: Path) -> None:
+def require_content(path: Path, kind: str) -> None:
     """Refuses a file that only points to its content, as git-annex and Git LFS leave them.
 
+    Args:
+        path: of a file.
+        kind: what it should be, for the message.
+
     Raises:
-        CorruptFileError: it does.
+        UnsupportedFormatError: it does.
         OSError: it can't be opened.
     """
     if path.stat().st_size > _LONGEST_POINTER_BYTES:
@@ -87,7 +96,7 @@ def require_content(path: Path) -> None:
         head = stream.read(max(map(len, _POINTERS)))
     for start, (program, command) in _POINTERS.items():
         if head.startswith(start):
-            raise CorruptFileError(
-                f"{path.name} holds a pointer of {program}, not its content. Fetch it with "
-                f"{command}."
+            raise UnsupportedFormatError(
+                f"{path.name} is not a {kind} but a {program} pointer to one. Fetch the file itself "
+                f"with {command}."
             )

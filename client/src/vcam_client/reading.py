@@ -191,8 +191,8 @@ def _read(path: Path, options: ReadOptions) -> Volume:
         raise UnsupportedFormatError(f"{path.name} is neither a file nor a folder.")
     if path.stat().st_size == 0:
         raise CorruptFileError(f"{path.name} is empty. Copy or download the file again.")
-    require_content(path)
     kind = _kind(path)
+    require_content(path, "NIfTI file" if kind == "nifti" else "scan")
     if kind is None and (promised := _misnamed(path)):
         raise CorruptFileError(
             f"{path.name} is named as a {promised} file, but does not begin as one. "
