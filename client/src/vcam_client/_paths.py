@@ -97,6 +97,6 @@ def require_content(path: Path, kind: str) -> None:
     for start, (program, command) in _POINTERS.items():
         if head.startswith(start):
             raise UnsupportedFormatError(
-                f"{path.name} is not a {kind} but a {program} pointer to one. Fetch the file itself "
-                f"with {command}."
+                f"{path.name} is not a {kind} but a {program} pointer to one. Fetch the file "
+                f"itself with {command}."
             )
