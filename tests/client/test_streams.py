@@ -1,5 +1,6 @@
 """Standard output in every encoding, and what a failure to write does."""
 
+import contextlib
 import errno
 import io
 import sys
@@ -79,3 +80,21 @@ def test_streams_are_put_back_and_a_failure_at_the_end_is_told(
         print("text")
     assert ended.value.code == 1
     assert capsys.readouterr().err.startswith("command: Can't write to standard output: why.")
+
+
+@pytest.mark.parametrize("code", [None, 0, 3])
+def test_a_failure_that_somebody_swallowed_is_still_one(
+    code: int | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Failing(errno.ENOSPC))
+
+    @standard_streams("command")
+    def command() -> None:
+        with contextlib.suppress(OutputError):
+            print("text")
+        sys.exit(code)
+
+    with pytest.raises(SystemExit) as ended:
+        command()
+    assert ended.value.code == (code or 1)
+    assert ("Can't write" in capsys.readouterr().err) == (not code)

@@ -227,15 +227,24 @@ def test_a_pipe_that_nobody_reads_changes_neither_files_nor_exit_code(
 
 def test_no_room_behind_standard_output(place: Path, env: dict[str, str]) -> None:
     user = this_user()
+    folder = ["predict", "data/scan.nii.gz", "data/scan.nii.gz", "--out", "data/out"]
+    message = (
+        "vcam-client: Can't write to standard output: No space left on device. Send it elsewhere, "
+        "or free some space.\n"
+    )
     for command in (["inspect", "data/scan.nii.gz"], ["predict", "data/scan.nii.gz"], ["--help"]):
         with Path("/dev/full").open("wb") as full:
             done = user.run("vcam-client", *command, cwd=place, env=env, stdout=full)
-        assert done.returncode == 1
-        assert done.stderr.decode() == (
-            "vcam-client: Can't write to standard output: No space left on device. Send it "
-            "elsewhere, or free some space.\n"
-        )
+        assert (done.returncode, done.stderr.decode()) == (1, message)
     check_files(place)
+    for unbuffered in ({}, {"PYTHONUNBUFFERED": "1"}):
+        with Path("/dev/full").open("wb") as full:
+            done = user.run(
+                "vcam-client", *folder, cwd=place, env={**env, **unbuffered}, stdout=full
+            )
+        assert done.returncode == 1
+        assert done.stderr.decode().endswith(message)
+    assert (place / "data/out/results.jsonl").read_bytes().count(b"done") == 1
 
 
 def test_no_room_behind_standard_error_is_no_failure(place: Path, env: dict[str, str]) -> None:

@@ -94,7 +94,7 @@ def _bytes(name: str) -> int:
 
 def _longest_name(folder: Path) -> int:
     """Bytes of a name in a folder, or where it will be made; encrypted ones take fewer."""
-    for place in (folder, *folder.absolute().parents):
+    for place in (folder, *folder.parents):
         try:
             return os.pathconf(place, "PC_NAME_MAX")
         except (FileNotFoundError, NotADirectoryError):

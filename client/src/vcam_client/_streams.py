@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, NoReturn, TextIO, cast
 
 from vcam_client.errors import OutputError
 
@@ -57,6 +57,7 @@ class StandardStream:
     Attributes:
         encoding: "utf-8", as every character is taken.
         written_as: the encoding in which characters leave.
+        failure: why nothing is written any more; None while all is well.
     """
 
     encoding = "utf-8"
@@ -65,6 +66,7 @@ class StandardStream:
     def __init__(self, stream: TextIO, *, needed: bool) -> None:
         self._stream = stream
         self._needed = needed
+        self.failure: OutputError | None = None
         self.written_as = codecs.lookup(stream.encoding or "utf-8").name
 
     def write(self, text: str) -> int:
@@ -73,10 +75,12 @@ class StandardStream:
         Raises:
             OutputError: standard output can't be written.
         """
-        try:
-            self._stream.write(as_written(text, self.written_as))
-        except OSError as error:
-            self._end(error)
+        plain = as_written(text, self.written_as)
+        if plain:  # click tries streams with empty text, and takes failures for an answer
+            try:
+                self._stream.write(plain)
+            except OSError as error:
+                self._end(error)
         return len(text)
 
     def flush(self) -> None:
@@ -101,10 +105,11 @@ class StandardStream:
             os.dup2(nowhere, number)
             os.close(nowhere)
         if self._needed and error.errno not in _READ_ENOUGH:
-            raise OutputError(
+            self.failure = OutputError(
                 f"Can't write to standard output: {error.strerror or error}. Send it elsewhere, "
                 "or free some space."
-            ) from error
+            )
+            raise self.failure from error
 
 
 @contextmanager
@@ -119,16 +124,23 @@ def standard_streams(command: str) -> Iterator[None]:
     """
     _open_those_that_are_closed()
     before = sys.stdout, sys.stderr
-    sys.stdout = cast(TextIO, StandardStream(before[0], needed=True))
+    out = StandardStream(before[0], needed=True)
+    sys.stdout = cast(TextIO, out)
     sys.stderr = cast(TextIO, StandardStream(before[1], needed=False))
     try:
         try:
             yield
         finally:
-            sys.stdout.flush()
+            out.flush()
     except OutputError as error:
-        sys.stderr.write(f"{command}: {error}\n")
-        sys.exit(1)
+        _end_with(error, command)
+    except SystemExit as end:
+        if out.failure is not None and not end.code:
+            _end_with(out.failure, command)
+        raise
+    else:
+        if out.failure is not None:
+            _end_with(out.failure, command)
     finally:
         sys.stderr.flush()
         sys.stdout, sys.stderr = before
@@ -147,6 +159,11 @@ def takes_utf8(stream: TextIO) -> bool:
     """Whether what is written to a stream leaves as UTF-8."""
     name = getattr(stream, "written_as", None) or stream.encoding or "utf-8"
     return codecs.lookup(name).name == "utf-8"
+
+
+def _end_with(error: OutputError, command: str) -> NoReturn:
+    sys.stderr.write(f"{command}: {error}\n")
+    sys.exit(1)
 
 
 def _open_those_that_are_closed() -> None:
