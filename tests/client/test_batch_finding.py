@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from pathlib import Path
 
 import nibabel as nib
@@ -13,11 +14,13 @@ from PIL import Image
 
 from vcam_client._options import ReadOptions
 from vcam_client.batch import Shard, find_scans
-from vcam_client.errors import InputError, ScanNotFoundError
+from vcam_client.batch._lists import listed
+from vcam_client.errors import InputError, ScanNotFoundError, UnsupportedFormatError
+from vcam_client.reading import read_volume
 
 VOXELS = np.random.default_rng(0).integers(-1000, 400, (6, 5, 4)).astype(np.int16)
 
-LINK = "link, not followed; list them for -: find -L FOLDER -type f"
+LINK = "link, not followed; --follow-links does"
 
 
 def write_nifti(path: Path) -> None:
@@ -136,6 +139,107 @@ def test_links_are_not_followed_and_results_of_earlier_runs_left_out(tmp_path: P
     found = find_scans([tmp_path])
     assert [item.key for item in found] == ["scan.nii.gz"]
     assert found.left_out == {LINK: 1, "result of an earlier run": 6}
+
+
+def test_links_are_followed_where_that_is_wanted_and_each_scan_is_found_once(
+    tmp_path: Path,
+) -> None:
+    top, elsewhere = tmp_path / "top", tmp_path / "elsewhere"
+    write_nifti(top / "m" / "real.nii")
+    write_nifti(elsewhere / "deep" / "away.nii")
+    write_nifti(elsewhere / "file.nii")
+    (top / "a_link").symlink_to(top / "m")  # comes before the folder that it leads to
+    (top / "again.nii").symlink_to("m/real.nii")
+    (top / "x").symlink_to(elsewhere)
+    (top / "y").symlink_to(elsewhere / "deep")
+    (top / "p.nii").symlink_to(elsewhere / "file.nii")
+    (top / "gone.nii").symlink_to("nowhere")
+    plain = find_scans([top])
+    assert [item.key for item in plain] == ["m/real.nii"]
+    assert plain.left_out == {LINK: 6}
+    found = find_scans([top], follow_links=True)
+    assert [item.key for item in found] == [
+        "m/real.nii",
+        "p.nii",
+        "x/deep/away.nii",
+        "x/file.nii",
+    ]
+    assert found.left_out == {"link to what is found without it": 3, "link to nothing": 1}
+    assert [item.read(ReadOptions()).shape for item in found] == [VOXELS.shape] * 4
+
+
+def test_links_round_in_a_circle_end(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "a" / "b" / "scan.nii")
+    (tmp_path / "a" / "b" / "up").symlink_to(tmp_path)
+    (tmp_path / "a" / "self").symlink_to("self")
+    (tmp_path / "c.nii").symlink_to("d.nii")
+    (tmp_path / "d.nii").symlink_to("c.nii")
+    found = find_scans([tmp_path / "a"], follow_links=True)
+    assert [item.key for item in found] == ["b/scan.nii"]
+    assert found.left_out["can't be opened (Too many levels of symbolic links)"] == 3
+    with pytest.raises(InputError, match="lead round in a circle"):
+        find_scans([tmp_path / "c.nii"])
+
+
+def test_a_series_of_links_is_one_scan(tmp_path: Path) -> None:
+    write_series(tmp_path / "store", VOXELS)
+    (tmp_path / "study" / "ct").mkdir(parents=True)
+    for n, file in enumerate(sorted((tmp_path / "store").iterdir())):
+        (tmp_path / "study" / "ct" / f"{n}.dcm").symlink_to(file)
+    (tmp_path / "linked").symlink_to(tmp_path / "study")
+    (item,) = find_scans([tmp_path / "study"], follow_links=True)
+    assert item.read(ReadOptions()).shape == (4, 5, 6)
+    (item,) = find_scans([tmp_path / "linked"], follow_links=True)  # an argument is followed
+    assert item.key == "ct"
+
+
+def test_where_links_are_all_that_was_found_the_option_is_named(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "store" / "scan.nii")
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "scan.nii").symlink_to(tmp_path / "store" / "scan.nii")
+    with pytest.raises(InputError, match=r"1 × link, not followed; --follow-links does"):
+        find_scans([tmp_path / "study"])
+    (tmp_path / "study" / "scan.nii").unlink()
+    key = "../.git/annex/objects/aa/bb/MD5E-s9--1.nii/MD5E-s9--1.nii"
+    (tmp_path / "study" / "scan.nii").symlink_to(key)
+    for follow_links in (False, True):
+        with pytest.raises(InputError, match=r"fetch it with `datalad get` or `git annex get`"):
+            find_scans([tmp_path / "study"], follow_links=follow_links)
+    with pytest.raises(ScanNotFoundError, match="Fetch it with `datalad get`"):
+        find_scans([tmp_path / "study" / "scan.nii"])
+
+
+def test_a_pointer_in_place_of_a_content_is_named(tmp_path: Path) -> None:
+    for start, program, command in (
+        ("/annex/objects/MD5E-s9--1.nii.gz\n", "git-annex", "datalad get"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "Git LFS", "git lfs pull"),
+    ):
+        for name in ("scan.nii.gz", "slice.dcm", "picture.png"):
+            (tmp_path / name).write_text(start)
+            with pytest.raises(UnsupportedFormatError, match=f"{program} pointer.*{command}"):
+                read_volume(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a.nii\nb.nii\n",
+        b"\xef\xbb\xbfa.nii\r\nb.nii",
+        b"a.nii\r\n\r\n \r\nb.nii\r\n\r\n",
+        b"a.nii\0b.nii\0",
+        b"\xef\xbb\xbfa.nii\0b.nii",
+        "\ufeffa.nii\r\nb.nii\r\n".encode("utf-16-le"),
+        "\ufeffa.nii\nb.nii".encode("utf-16-be"),
+    ],
+)
+def test_lists_of_every_system_name_the_same_files(content: bytes) -> None:
+    assert listed(content) == ["a.nii", "b.nii"]
+
+
+def test_a_list_holds_names_as_they_are_on_disk() -> None:
+    assert listed(b"p\xe9/ct.nii\n") == [os.fsdecode(b"p\xe9/ct.nii")]
+    assert listed(b"two\nlines.nii\0 spaced .nii\0") == ["two\nlines.nii", " spaced .nii"]
+    assert listed(b"") == listed(b"\xef\xbb\xbf\r\n") == []
 
 
 def test_a_damaged_file_is_a_scan_that_fails_and_nothing_is_an_error(tmp_path: Path) -> None:

@@ -18,6 +18,16 @@ from vcam_client.errors import InputError
         ("dns:///replicas:8500", ("replicas:8500",), False),
         ("::1", ("[::1]:8500",), False),
         ("[::1]:9", ("[::1]:9",), False),
+        ("[::1]", ("[::1]:8500",), False),
+        ("grpc://[2001:db8::7]:9", ("[2001:db8::7]:9",), False),
+        ("[fe80::1%eth0]:9", ("[fe80::1%eth0]:9",), False),
+        ("http://[::1]", ("http://[::1]:8501",), True),
+        ("https://[::1]:9/prefix", ("https://[::1]:9/prefix",), True),
+        ("unix:/run/vcam.sock", ("unix:/run/vcam.sock",), False),
+        ("unix:vcam.sock", ("unix:vcam.sock",), False),
+        ("unix:///run/vcam.sock", ("unix:/run/vcam.sock",), False),
+        ("unix:/run/my models@lab.sock", ("unix:/run/my models@lab.sock",), False),
+        ("unix:/a, unix:/b", ("unix:/a", "unix:/b"), False),
         ("http://host", ("http://host:8501",), True),
         ("http://host:80/prefix/", ("http://host:80/prefix",), True),
         ("https://host", ("https://host:443",), True),
@@ -31,10 +41,29 @@ def test_addresses_are_completed(
 
 
 @pytest.mark.parametrize(
-    "server", ["ftp://host", "host:port", "host:0", "host:70000", ":8500", ",", "a:1,http://b:2"]
+    "server",
+    [
+        *("ftp://host", "host:port", "host:0", "host:70000", ":8500", ",", "a:1,http://b:2"),
+        *("[::1", "::1]:8500", "[::1]8500", "[]:1", "1:2:3", "host:8500:8501", "[host]:1"),
+        *("ipv4:127.0.0.1:8500", "host:٣", "unix:/a,b:2"),
+    ],
 )
 def test_what_is_no_address_is_refused_with_examples(server: str) -> None:
     with pytest.raises(InputError, match="HOST:"):
+        connection(server)
+
+
+@pytest.mark.parametrize("server", ["unix:", "unix://", "unix://relative", "unix:/" + "a" * 107])
+def test_a_socket_of_which_there_is_no_such_path_is_refused(server: str) -> None:
+    with pytest.raises(InputError, match="the path of a unix socket"):
+        connection(server)
+
+
+@pytest.mark.parametrize(
+    "server", ["http://unix:/run/vcam.sock", "http+unix://%2Frun%2Fvcam.sock", "https://unix:/x"]
+)
+def test_rest_over_a_unix_socket_is_refused_with_the_address_of_grpc(server: str) -> None:
+    with pytest.raises(InputError, match=r"unix:/run/vcam\.sock.*REST is spoken over TCP"):
         connection(server)
 
 
@@ -51,7 +80,7 @@ def test_a_token_is_never_sent_in_the_clear() -> None:
     for server in ("host:8500", "http://host:8501", "127.0.0.1:8500,host:8500"):
         with pytest.raises(InputError, match="Expected TLS where a token is sent"):
             connection(server, token="secret")
-    for server in ("127.0.0.1", "localhost:1", "[::1]:2", "http://127.0.0.1:8501"):
+    for server in ("127.0.0.1", "localhost:1", "[::1]:2", "http://127.0.0.1:8501", "unix:/a"):
         assert ("authorization", "Bearer secret") in connection(server, token="secret").headers
     assert connection("host", token="secret", tls=True).headers
     assert "secret" not in repr(connection("localhost", token="secret"))

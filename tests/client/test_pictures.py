@@ -266,7 +266,7 @@ def test_nothing_is_said_in_millimetres_that_nobody_knows(tmp_path: Path) -> Non
 
 def test_a_spacing_that_is_told_is_reported(tmp_path: Path) -> None:
     path = write(tmp_path / "xray.png", imagecodecs.png_encode(GREY8))
-    text = describe_predictions(predict(read_volume(path, spacing=0.2)))
+    text = describe_predictions([predict(read_volume(path, spacing=0.2))])
     assert "40×24 pixels of 0.2×0.2 mm" in text
     assert "RAS (-4.9, 0.0, -2.3) mm" in text.replace("-0.0", "0.0")
 

@@ -21,6 +21,7 @@ from vcam_client.errors import InputError, OutputError, ScanNotFoundError
 from vcam_client.results import (
     Choices,
     explain,
+    json_bytes,
     result_schema,
     results_to_dict,
     write_results,
@@ -144,6 +145,28 @@ def test_labels_in_file_names_are_safe_and_apart() -> None:
     assert safe[:6] == ["a_b", "a_b_2", "A_B_3", "class", "class_2", "ü-ber.3"]
     assert len({part.casefold() for part in safe}) == len(labels)
     assert all(os.sep not in part and len(part) <= 90 for part in safe)
+
+
+def test_labels_of_any_script_are_cut_to_bytes_and_stay_text() -> None:
+    (part,) = safe_labels(["肺" * 100])
+    assert part == "肺" * 26  # 78 bytes of UTF-8; one more would be cut in its middle
+
+
+@pytest.mark.parametrize(("stem", "size"), [("a" * 241, 241), ("é" * 121, 242)])
+def test_a_name_that_leaves_no_room_is_at_fault_not_the_folder(
+    stem: str, size: int, tmp_path: Path
+) -> None:
+    # NAME_heatmap.nii.gz has 15 bytes more, and a name 255 at most
+    with pytest.raises(InputError, match=f"of {size} bytes is too long.* at most 240 bytes"):
+        write_results([prediction(RANDOM)], tmp_path / "new" / "folder", stem=stem)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_of_names_that_are_not_text_is_valid() -> None:
+    assert json_bytes({"scan": "ä"}) == '{\n  "scan": "ä"\n}\n'.encode()
+    assert json_bytes({"scan": "\udcff"}) == b'{\n  "scan": "\\udcff"\n}\n'
+    # the two bytes of "ä", as names have them where the locale is ASCII
+    assert json_bytes({"scan": "\udcc3\udca4"}) == '{\n  "scan": "ä"\n}\n'.encode()
 
 
 @pytest.mark.parametrize("stem", ["", "a/b", "../x", "folder/"])

@@ -1,11 +1,13 @@
 """Where a server is and how to reach it: addresses, encryption, credentials."""
 
 import ipaddress
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vcam_client._retry import Retries
+from vcam_client._sockets import UNIX, host_and_port
 from vcam_client._tls import Tls as Tls
 from vcam_client.errors import InputError
 
@@ -16,6 +18,9 @@ DEFAULT_TIMEOUT_S = 120.0
 SERVER_VARIABLE = "VCAM_SERVER"
 """Environment variable with the address used where none is given."""
 
+_UNIX = "unix"
+_LONGEST_SOCKET_BYTES = 107
+"""Of a path, by sockaddr_un of Linux."""
 _HEADER_NAME = re.compile(r"[0-9a-z_.-]+")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 _AUTHORIZATION = "authorization"
@@ -28,7 +33,7 @@ class Connection:
     """How to reach one or several replicas of a server.
 
     Attributes:
-        addresses: HOST:PORT each, or URLs of REST; calls go round them in turn.
+        addresses: HOST:PORT each, unix:PATH, or URLs of REST; calls go round them in turn.
         rest: REST instead of gRPC.
         timeout: seconds that one call may take, repetitions included.
         tls: None for an unencrypted connection.
@@ -100,8 +105,9 @@ def connection(
     """A connection from what a user says.
 
     Args:
-        server: "HOST:PORT", "http://HOST:PORT" for REST, "https://…"; several separated by
-            commas, or a sequence. A DNS name stands for all its addresses.
+        server: "HOST:PORT", "http://HOST:PORT" for REST, "https://…", "unix:PATH" for gRPC on
+            a socket of this machine; several separated by commas, or a sequence. A DNS name
+            stands for all its addresses.
         timeout: seconds.
         tls: True for the system's authorities.
         token, metadata: see `Connection`.
@@ -112,19 +118,24 @@ def connection(
     """
     given = [server] if isinstance(server, str) else list(server or [DEFAULT_SERVER])
     texts = [part.strip() for text in given for part in text.split(",") if part.strip()]
-    if any("@" in text or set(text) & set(" \t\r\n?#") for text in texts):
+    if any(_scheme(t) != _UNIX and ("@" in t or set(t) & set(" \t\r\n?#")) for t in texts):
         raise InputError(
             "Expected addresses HOST:PORT without a user name, a query or spaces, received "
             "something else. Give a token for what needs a password."
         )
-    schemes = {text.split("://")[0].lower() if "://" in text else "" for text in texts}
+    schemes = {_scheme(text) for text in texts}
     if not texts or len(schemes) != 1:
         raise InputError(
             f"Expected addresses of one kind, received {', '.join(texts) or 'none'}. Give "
             "HOST:PORT for gRPC, or http://HOST:PORT for REST."
         )
     (scheme,) = schemes
-    if scheme not in ("", "grpc", "grpcs", "dns", "http", "https"):
+    if scheme.endswith("+unix") or texts[0].lower().startswith(("http://unix:", "https://unix:")):
+        raise InputError(
+            f"Expected gRPC on a unix socket, as in unix:/run/vcam.sock, received {texts[0]!r}. "
+            "REST is spoken over TCP alone."
+        )
+    if scheme not in ("", _UNIX, "grpc", "grpcs", "dns", "http", "https"):
         raise InputError(
             f"Expected an address such as HOST:{DEFAULT_PORT} (gRPC) or "
             f"http://HOST:{DEFAULT_REST_PORT} (REST), received {texts[0]!r}."
@@ -147,7 +158,33 @@ def connection(
     )
 
 
+def _scheme(text: str) -> str:
+    """What an address begins with, in lower case; "" for HOST:PORT."""
+    if text.lower().startswith(UNIX):
+        return _UNIX
+    return text.split("://")[0].lower() if "://" in text else ""
+
+
+def _unix(text: str) -> str:
+    path = text[len(UNIX) :]
+    if path.startswith("//"):
+        path = path[2:] if path.startswith("///") else ""  # a URL names no relative path
+    if not path:
+        raise InputError(
+            f"Expected the path of a unix socket, as in unix:/run/vcam.sock, received {text!r}."
+        )
+    size = len(os.fsencode(path))
+    if size > _LONGEST_SOCKET_BYTES:
+        raise InputError(
+            f"Expected the path of a unix socket in at most {_LONGEST_SOCKET_BYTES} bytes, "
+            f"received {size}. Give a shorter one, such as one relative to the current folder."
+        )
+    return UNIX + path
+
+
 def _grpc(text: str) -> str:
+    if _scheme(text) == _UNIX:
+        return _unix(text)
     address = text.split("://", 1)[-1].strip("/")
     return _with_port(address, DEFAULT_PORT, text)
 
@@ -167,7 +204,7 @@ def _with_port(address: str, port: int, text: str) -> str:
         host, number = address, str(port)
         if ":" in host and not host.startswith("["):
             host = f"[{host}]"  # a bare IPv6 address
-    if not host or not number.isdigit() or not 0 < int(number) < 2**16:
+    if not _is_host(host) or not re.fullmatch("[0-9]+", number) or not 0 < int(number) < 2**16:
         raise InputError(
             f"Expected an address HOST:PORT, received {text!r}. TensorFlow Serving has gRPC on "
             f"port {DEFAULT_PORT}, REST on {DEFAULT_REST_PORT}."
@@ -175,9 +212,22 @@ def _with_port(address: str, port: int, text: str) -> str:
     return f"{host}:{number}"
 
 
+def _is_host(text: str) -> bool:
+    """Whether a host may be a name, an IPv4 address, or an IPv6 address in brackets."""
+    if not set(text) & set("[]:"):
+        return bool(text)
+    try:
+        ipaddress.IPv6Address(text.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return text.startswith("[") and text.endswith("]")
+
+
 def is_loopback(address: str) -> bool:
     """Whether an address is this machine, so that nobody else reads what is sent."""
-    host = address.split("://")[-1].split("/")[0].rpartition(":")[0].strip("[]")
+    if address.startswith(UNIX):
+        return True
+    host, _ = host_and_port(address)
     if host == "localhost":
         return True
     try:

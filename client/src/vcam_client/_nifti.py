@@ -34,7 +34,6 @@ _CIFTI_INTENTS = range(3000, 3100)
 _RGB_DATATYPES = (128, 2304)
 _TEXT_FIELDS = ("descrip", "db_name", "data_type", "aux_file", "intent_name")
 _MAX_DIMENSIONS = 7
-_LFS_POINTER = b"version https://git-lfs"
 _DEFAULTS = ReadOptions()
 
 
@@ -188,11 +187,6 @@ def _header(head: bytes, path: Path) -> Any:
                 f"{path.name} is an Analyze 7.5 file: it does not say left from right. "
                 "Convert the original scan to NIfTI, with dcm2niix for example."
             )
-    if head.startswith(_LFS_POINTER):
-        raise UnsupportedFormatError(
-            f"{path.name} is not a NIfTI file but a Git LFS pointer to one. Fetch the file itself "
-            "with `git lfs pull`."
-        )
     raise UnsupportedFormatError(
         f"{path.name} is not a NIfTI file: it has no NIfTI header. Give a .nii or .nii.gz file, "
         "or a DICOM folder."

@@ -2,6 +2,7 @@
 
 from vcam_client._calls import Target
 from vcam_client._connection import DEFAULT_PORT, DEFAULT_REST_PORT
+from vcam_client._sockets import UNIX
 from vcam_client.errors import (
     AccessDeniedError,
     ContractError,
@@ -98,7 +99,8 @@ def refused(
 
 def _unreachable(address: str, details: str) -> VcamError:
     # a host may be called tls-gateway
-    text = details.lower().replace(address.split("://")[-1].rpartition(":")[0].lower(), "")
+    at = address if address.startswith(UNIX) else address.split("://")[-1].rpartition(":")[0]
+    text = details.lower().replace(at.removeprefix(UNIX).lower(), "")
     if _WANTS_TLS in text:
         return AccessDeniedError(
             f"The server at {address} expects an encrypted connection. Give --tls (https:// for "

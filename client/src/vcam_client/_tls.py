@@ -1,10 +1,12 @@
 """Encryption: whom a client trusts, how it shows who it is, and why a handshake fails."""
 
+import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vcam_client._sockets import host_name, opened
 from vcam_client.errors import InputError
 
 if TYPE_CHECKING:
@@ -96,7 +98,7 @@ def why_refused(address: str, tls: Tls | None, seconds: float) -> str:
     to a client that doesn't. A handshake of our own tells.
 
     Args:
-        address: HOST:PORT.
+        address: HOST:PORT, or unix:PATH.
         tls: as the client uses it.
         seconds: that it may take.
 
@@ -106,8 +108,7 @@ def why_refused(address: str, tls: Tls | None, seconds: float) -> str:
     """
     import ssl
 
-    host, _, port = address.rpartition(":")
-    name = host.strip("[]")
+    name = host_name(address)
     context = Tls().context(verify=False) if tls is None else tls.context()
     context.set_alpn_protocols(["h2", "http/1.1"])
     patience = min(seconds, _PROBE_S)
@@ -115,7 +116,7 @@ def why_refused(address: str, tls: Tls | None, seconds: float) -> str:
         return ""
     try:
         with (
-            socket.create_connection((name, int(port)), patience) as plain,
+            opened(address, patience) as plain,
             context.wrap_socket(plain, server_hostname=name) as encrypted,
         ):
             if tls is None:
@@ -144,7 +145,7 @@ def _speaks(connection: socket.socket) -> bool:
 
 
 def _require(path: Path, option: str) -> None:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"Expected a PEM file, there is none at {str(path)!r}. Check {option}.")
 
 

@@ -50,8 +50,9 @@ class Client:
     """Talks to a model server. Use it as a context manager, or close it; threads may share it.
 
     Args:
-        server: "HOST:PORT" (gRPC) or "http://HOST:PORT" (REST); several separated by commas
-            or in a sequence are replicas. By default $VCAM_SERVER, else 127.0.0.1:8500.
+        server: "HOST:PORT" or "unix:PATH" (gRPC), or "http://HOST:PORT" (REST); several
+            separated by commas or in a sequence are replicas. By default $VCAM_SERVER, else
+            127.0.0.1:8500.
         timeout: seconds that one call of the server may take, repetitions included.
         tls: True, or who is trusted; implied by https:// and grpcs://.
         token: bearer token; sent only over TLS or to this machine.

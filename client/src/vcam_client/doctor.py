@@ -13,6 +13,7 @@ import numpy as np
 from vcam_client._calls import DEFAULT_MODEL
 from vcam_client._connection import Connection
 from vcam_client._orientation import AXIS_OF_CODE, SIGN_OF_CODE
+from vcam_client._sockets import UNIX, host_and_port, host_name, opened
 from vcam_client.client import Client
 from vcam_client.errors import VcamError
 from vcam_client.spec import ModelSpec
@@ -93,10 +94,9 @@ def _versions() -> str:
 
 def _addresses(to: Connection) -> Iterator[Check]:
     for address in to.addresses:
-        host, _, port = address.split("://")[-1].split("/")[0].rpartition(":")
-        host = host.strip("[]")
+        host = host_name(address)
         try:
-            found = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
+            numbers = _numbers(address)
         except OSError as error:
             yield Check(
                 name="address",
@@ -105,9 +105,8 @@ def _addresses(to: Connection) -> Iterator[Check]:
             )
             return
         try:
-            with socket.create_connection((host, int(port)), _CONNECT_SECONDS) as link:
-                numbers = ", ".join(sorted({str(entry[4][0]) for entry in found}))
-                yield Check(name="address", passed=True, finding=f"{address} is open ({numbers})")
+            with opened(address, _CONNECT_SECONDS) as link:
+                yield Check(name="address", passed=True, finding=f"{address} is open{numbers}")
                 yield _tls(to, link, host)
         except OSError as error:
             yield Check(
@@ -117,6 +116,14 @@ def _addresses(to: Connection) -> Iterator[Check]:
                 "port right (gRPC 8500, REST 8501)?",
             )
             return
+
+
+def _numbers(address: str) -> str:
+    """The numbers that a name stands for, in brackets; "" for a socket in the file system."""
+    if address.startswith(UNIX):
+        return ""
+    found = socket.getaddrinfo(*host_and_port(address), type=socket.SOCK_STREAM)
+    return f" ({', '.join(sorted({str(entry[4][0]) for entry in found}))})"
 
 
 def _tls(to: Connection, link: socket.socket, host: str) -> Check:

@@ -1,5 +1,6 @@
 """What a path holds, before anything is asked of a server: series, geometry, units, quirks."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from vcam_client._hounsfield import UNITS, not_hounsfield
 from vcam_client._missing import Nan, without_nan
 from vcam_client._options import ReadOptions
+from vcam_client._paths import unreadable, why_unreadable
 from vcam_client.errors import VcamError
 from vcam_client.reading import holds_dicom, read_options, read_volume
 from vcam_client.volume import Volume
@@ -86,18 +88,24 @@ def inspect_scan(
 
     Raises:
         ScanNotFoundError: nothing is there.
-        InputError: an option of the wrong kind.
+        InputError: an option of the wrong kind, or a path that this user may not follow.
     """
     path = Path(path)
     options = read_options(
         series=series, volume_index=volume_index, spacing=spacing, strict=strict, nan=nan
     )
-    if path.exists() and holds_dicom(path):
-        return _dicom(path, options)
+    problem = why_unreadable(path)
+    if problem is not None:
+        raise problem
+    try:
+        if holds_dicom(path):
+            return _dicom(path, options)
+    except OSError as error:
+        return _single(path, None, unreadable(path, error))
     try:
         volume = read_volume(path, **vars(options))
     except VcamError as error:
-        if not path.exists():
+        if not os.path.exists(path):
             raise
         return _single(path, None, error)
     return _single(path, volume, None)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vcam_client._foreign import ForeignKind, foreign_kind, refusal
 from vcam_client._missing import Nan, check_nan, unmasked, without_nan
 from vcam_client._options import ReadOptions
+from vcam_client._paths import require_content, unreadable, why_unreadable
 from vcam_client.errors import (
     CorruptFileError,
     InputError,
@@ -78,9 +79,9 @@ def read_volume(
         series, volume_index, spacing, strict, nan: see `ReadOptions`.
 
     Raises:
-        ScanNotFoundError: nothing is there.
+        ScanNotFoundError: nothing is there, or its content was not fetched (git-annex).
         UnsupportedFormatError: not a kind of file that vcam reads.
-        CorruptFileError: damaged.
+        CorruptFileError: damaged, or not to be opened.
         InconsistentSeriesError: DICOM slices that make no volume, or several series.
         InputError: an option that does not fit, or more voxels than the limit.
     """
@@ -88,21 +89,15 @@ def read_volume(
     options = read_options(
         series=series, volume_index=volume_index, spacing=spacing, strict=strict, nan=nan
     )
-    if not path.exists():
-        raise ScanNotFoundError(
-            f"There is no file or folder {str(path)!r}. Check the path; "
-            "expected a NIfTI, DICOM, NRRD, MetaImage or MGH file, a folder with a DICOM series, a "
-            "TIFF stack, an array (.npy) or a picture."
-        )
+    problem = why_unreadable(path)
+    if problem is not None:
+        raise problem
     try:
         return without_nan(_read(path, options), options.nan)
     except OSError as error:
         if isinstance(error, ScanNotFoundError):
             raise
-        raise CorruptFileError(
-            f"{path.name} can't be read: {error.strerror or error}. Check its permissions, "
-            "or copy it again."
-        ) from error
+        raise unreadable(path, error) from error
 
 
 def as_volume(
@@ -257,6 +252,7 @@ def _read(path: Path, options: ReadOptions) -> Volume:
     if path.stat().st_size == 0:
         raise CorruptFileError(f"{path.name} is empty. Copy or download the file again.")
     kind = _kind(path)
+    require_content(path, "NIfTI file" if kind == "nifti" else "scan")
     if kind is None and (promised := _misnamed(path)):
         raise CorruptFileError(
             f"{path.name} is named as a {promised} file, but does not begin as one. "

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from vcam_client._files import written_together
 from vcam_client._options import ReadOptions
 from vcam_client._result_dict import result_dict
-from vcam_client._result_names import names_of
+from vcam_client._result_names import names_of, require_short
 from vcam_client.errors import InputError, ScanNotFoundError
 from vcam_client.prediction import Prediction
 from vcam_client.regions import check_threshold
@@ -77,7 +77,7 @@ class Choices:
             object.__setattr__(self, "threshold", float(self.threshold))
         if self.truth is not None:
             object.__setattr__(self, "truth", Path(self.truth))
-            if not Path(self.truth).exists():
+            if not os.path.exists(self.truth):
                 raise ScanNotFoundError(
                     f"There is no mask {str(self.truth)!r}. Check the path given as truth."
                 )
@@ -214,8 +214,8 @@ def write_results(
 
     Raises:
         OutputError: the folder can't be written; each file is whole or absent.
-        InputError: no predictions, a stem that is no file name, or a mask to compare
-            with that does not lie on the scan.
+        InputError: no predictions, a stem that is no file name or too long for one, or a
+            mask to compare with that does not lie on the scan.
     """
     from vcam_client._maps import map_file, mask_file, suffix
     from vcam_client._overlay import overlay_png
@@ -224,6 +224,8 @@ def write_results(
     names = names_of(predictions, name, choices, suffix(predictions[0]))
     truth = truth_of(predictions, choices)
     result = f"{name}_result.json"
+    written = [own for each in names for own in (each.heatmap, each.overlay, each.mask) if own]
+    require_short([*written, result], name, Path(folder))
     with written_together() as files:
 
         def add(file_name: str, content: bytes) -> None:
@@ -281,10 +283,19 @@ def result_schema() -> dict[str, Any]:
     return schema
 
 
-def json_bytes(content: dict[str, Any]) -> bytes:
-    """UTF-8, indented, with a newline at the end; NaN has no place in it."""
+def json_bytes(content: Any) -> bytes:
+    """UTF-8, indented, with a newline at the end; NaN has no place in it.
+
+    In ASCII where a file name is not text: "\\udcff" stands for the byte ff of its name.
+    """
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    return text.encode() + b"\n"
+    try:
+        # where the locale is ASCII, names hold the bytes of UTF-8
+        encoded = text.encode("utf-8", "surrogateescape")
+        encoded.decode("utf-8")
+    except UnicodeError:
+        encoded = json.dumps(content, indent=2, allow_nan=False).encode()
+    return encoded + b"\n"
 
 
 def truth_of(predictions: Sequence[Prediction], choices: Choices) -> Truth | None:

@@ -244,7 +244,9 @@ class Verification:
 
         Raises:
             OutputError: the folder can't be written; each file is whole or absent.
+            InputError: the scan's name is too long for those of its results.
         """
+        from vcam_client._result_names import require_short
         from vcam_client._verify_dict import occlusion_file, occlusion_name
         from vcam_client._verify_picture import verification_png
         from vcam_client.results import json_bytes
@@ -255,6 +257,7 @@ class Verification:
             picture=Path(folder) / f"{name}_verify.png",
             occlusion=Path(folder) / occlusion_name(self),
         )
+        require_short([path.name for path in written.paths], name, Path(folder))
         with written_together() as files:
             files.add(written.picture, verification_png(self))
             files.add(written.occlusion, occlusion_file(self))

@@ -8,12 +8,14 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from vcam_client._streams import standard_streams
 from vcam_client.errors import ServableError, VcamError
 from vcam_serving._folders import check_root
+from vcam_serving.home import writable_home
 
 if TYPE_CHECKING:
     from vcam_serving import EmbeddedServer
@@ -30,7 +32,15 @@ _CLIENT_DEFAULT_SERVER, _CLIENT_DEFAULT_MODEL = "127.0.0.1:8500", "default"
 _MAX_PORT = 65535
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+class _Command(click.Command):
+    """A command for any user, and for whatever reads its output."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        with standard_streams("vcam-serve"), writable_home():
+            return super().main(*args, **kwargs)
+
+
+@click.command(cls=_Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
     "--port",

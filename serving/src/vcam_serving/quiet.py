@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import tempfile
+from typing import IO
 
 _log = logging.getLogger("vcam_serving")
 
@@ -20,7 +21,7 @@ def import_tensorflow() -> str:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as notices:
+    with _unseen() as notices:
         os.dup2(notices.fileno(), 2)
         try:
             import tensorflow as tf
@@ -38,6 +39,14 @@ def import_tensorflow() -> str:
         _log.debug("TensorFlow while loading: %s", notices.read().decode(errors="replace"))
     tf.get_logger().addFilter(_not_about_the_loader)
     return ", ".join(gpu.name.split("device:")[-1] for gpu in gpus) or "CPU"
+
+
+def _unseen() -> IO[bytes]:
+    """A file for notices; where nothing can be written, they are lost."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return open(os.devnull, "w+b")
 
 
 def _not_about_the_loader(record: logging.LogRecord) -> bool:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vcam_client import Client, Prediction, read_volume
+from vcam_client._streams import standard_streams
 from vcam_client.errors import InputError, VcamError
+from vcam_serving.home import writable_home
 from vcam_serving.quiet import import_tensorflow
 
 if TYPE_CHECKING:
@@ -36,14 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tiny", action="store_true", help="seconds; the model learns nothing")
     options = parser.parse_args(arguments)
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    import_tensorflow()
-    from vcam_training.config import load
+    with standard_streams("demo"), writable_home():
+        import_tensorflow()
+        from vcam_training.config import load
 
-    try:
-        demo(options.out, load(MODEL, tiny=options.tiny))
-    except VcamError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 1
+        try:
+            demo(options.out, load(MODEL, tiny=options.tiny))
+        except VcamError as error:
+            print(f"demo: {error}", file=sys.stderr)
+            return 1
     return 0
 
 

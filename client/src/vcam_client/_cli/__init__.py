@@ -20,7 +20,10 @@ _COMMANDS = {
 
 
 class _Commands(click.Group):
-    """Imports a command when it is used, and turns a VcamError into a message and exit code 1."""
+    """Imports a command when it is used, and turns a VcamError into a message and exit code 1.
+
+    Whatever reads the output, and in whatever encoding: see `_streams`.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -46,6 +49,12 @@ class _Commands(click.Group):
                 raise
             advice = f"To score a scan: vcam-client predict {args[0]}"
             raise click.UsageError(f"{error.message} {advice}", ctx) from error
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        from vcam_client._streams import standard_streams
+
+        with standard_streams("vcam-client"):
+            return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         from vcam_client.errors import VcamError

@@ -36,7 +36,8 @@ def connection_options(command: Callable[..., None]) -> Callable[..., None]:
                 default="127.0.0.1:8500",
                 show_default=True,
                 metavar="ADDRESS",
-                help="HOST:PORT of gRPC, or http://HOST:PORT of REST; replicas with commas.",
+                help="HOST:PORT or unix:PATH of gRPC, or http://HOST:PORT of REST; replicas with "
+                "commas.",
             ),
             click.option(
                 "--timeout",

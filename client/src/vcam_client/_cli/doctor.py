@@ -18,14 +18,13 @@ def doctor(context: click.Context, /, **options: Any) -> None:
     Settings, address, encryption, health, versions, contract, and a round trip with a made-up
     volume. Exits with 1 where a step fails.
     """
-    from vcam_client._cli.settings import settings_file
+    from vcam_client._cli.settings import about_settings
     from vcam_client.doctor import examine
 
-    file = settings_file()
     source = context.get_parameter_source("server")
     words = {"COMMANDLINE": "--server", "ENVIRONMENT": "$VCAM_SERVER", "DEFAULT_MAP": "settings"}
     came_from = words.get(source.name, "default") if source else "default"
-    click.echo(f"settings    {file}{'' if file.is_file() else ' (not there)'}")
+    click.echo(f"settings    {about_settings()}")
     click.echo(f"server      {options['server']} (from {came_from})")
     model = which_model(options)
     failed = False

@@ -1,5 +1,6 @@
 """`vcam-client inspect`."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from vcam_client._cli.reading import reading_options
 def _png(_context: click.Context, _option: click.Parameter, value: Path | None) -> Path | None:
     if value is not None and value.suffix.lower() != ".png":
         raise click.BadParameter(f"expected a file named *.png, received {value.name!r}")
-    if value is not None and not value.parent.is_dir():
+    if value is not None and not os.path.isdir(value.parent):
         raise click.BadParameter(f"there is no folder {str(value.parent)!r}")
     return value
 
@@ -39,15 +40,13 @@ def inspect(
 
     Needs no server. Says which series is read and why others are not.
     """
-    import json
-
+    from vcam_client._cli.printing import print_json
     from vcam_client._inspect_text import describe_inspection
     from vcam_client.inspection import inspect_scan
 
     found = inspect_scan(scan, **reading)
     if as_json:
-        content = found.to_dict(identifiers=identifiers)
-        click.echo(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(found.to_dict(identifiers=identifiers))
     else:
         click.echo(describe_inspection(found, identifiers=identifiers))
     if found.ambiguous and picture is None:

@@ -1,6 +1,7 @@
 """`vcam-client predict`."""
 
 import math
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from vcam_client._cli.connecting import connection_options, model_options, open_
 from vcam_client._cli.reading import reading_options, take_reading
 
 if TYPE_CHECKING:
-    from vcam_client.batch import FoundScans, Shard
+    from vcam_client.batch import FoundScans, ScanItem, Shard
     from vcam_client.prediction import Prediction
     from vcam_client.results import Choices, WrittenFiles
 
@@ -40,6 +41,7 @@ Examples:
 @reading_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and ask for no scores.")
+@click.option("--follow-links", is_flag=True, help="Also what links in folders lead to.")
 @click.option("--shard", metavar="N/M", help="Of several scans, take the Nth of M parts.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Scans under way at once.")
 @click.option("--again", is_flag=True, help="Also do scans that an earlier run has finished.")
@@ -50,6 +52,7 @@ def predict(
     out: Path | None,
     as_json: bool,
     dry_run: bool,
+    follow_links: bool,
     shard: str | None,
     workers: int | None,
     again: bool,
@@ -71,14 +74,14 @@ def predict(
     model, reading = which_model(options), take_reading(options)
     choices = take_choices(options)
     part = _shard(shard)
-    several = _several(scans, reading, out)
+    scan, several = _one_or_several(scans, reading, out, follow_links)
     if several is not None and choices.truth is not None:
         raise click.UsageError("--truth compares one scan with its mask; name one scan.")
     with open_client(options) as client:
         if several is None and dry_run:
-            _show_preview(client, scans[0], model, reading)
+            _show_preview(client, scan, model, reading)
         elif several is None:
-            _one(client, scans[0], out or Path(), model, choices, reading, as_json, verbose)
+            _one(client, scan, out or Path(), model, choices, reading, as_json, verbose)
         elif dry_run:
             chosen = part.of(several) if part else several
             click.echo("\n".join(item.key for item in chosen))
@@ -96,24 +99,32 @@ def _shard(text: str | None) -> "Shard | None":
     return Shard.parse(text) if text else Shard.from_environment()
 
 
-def _several(scans: tuple[str, ...], reading: dict[str, Any], out: Path | None) -> Any:
-    """The scans of a run over many; None where there is one, which is read by its own path."""
+def _one_or_several(
+    scans: tuple[str, ...], reading: dict[str, Any], out: Path | None, follow_links: bool
+) -> "tuple[Path | ScanItem, FoundScans | None]":
+    """The one scan, by its own path where that is enough; else the scans of a run over many."""
     from vcam_client.batch import find_scans
-    from vcam_client.errors import InconsistentSeriesError, InputError
+    from vcam_client.batch._finding import NoScansError
+    from vcam_client.batch._item import ItemKind
+    from vcam_client.errors import InconsistentSeriesError
+    from vcam_client.reading import holds_dicom
 
-    one = len(scans) == 1 and Path(scans[0]).exists()
+    given = Path(scans[0])
+    one = len(scans) == 1 and os.path.exists(scans[0])
     # a series, or a folder of slices whose spacing is told: one scan
     told = reading["series"] is not None or (reading["spacing"] is not None and out is None)
-    if one and (told or Path(scans[0]).is_file()):
-        return None
+    if one and (told or os.path.isfile(scans[0])):
+        return given, None
     try:
-        found = find_scans(scans)
-    except InputError:
-        if one:
-            return None  # the reader says what is wrong with it
+        found = find_scans(scans, follow_links=follow_links)
+    except NoScansError as error:
+        if one and not error.links:
+            return given, None  # the reader says what is wrong with it
         raise
     if one and len(found) < 2:
-        return None
+        if found[0].kind is ItemKind.FILE and holds_dicom(given):
+            return found[0].path, None  # the reader would look for DICOM
+        return (found[0] if follow_links else given), None  # the reader follows no links
     if out is None:
         names = "\n".join(f"  {item.key}" for item in found[:_LISTED])
         more = f"\n  … and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
@@ -122,12 +133,12 @@ def _several(scans: tuple[str, ...], reading: dict[str, Any], out: Path | None) 
             "them all, or name one; of a folder's DICOM series choose with --series NUMBER "
             "(`vcam-client inspect` lists them)."
         )
-    return found
+    return given, found
 
 
 def _one(
     client: Any,
-    scan: str,
+    scan: "Path | ScanItem",
     out: Path,
     model: dict[str, Any],
     choices: "Choices",
@@ -135,17 +146,15 @@ def _one(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    import json
-
-    from vcam_client._options import ReadOptions
+    from vcam_client._cli.printing import print_json
     from vcam_client._text import describe_predictions
     from vcam_client.reading import read_options
     from vcam_client.results import explain, results_to_dict, write_results
 
-    options: ReadOptions = read_options(**reading)
+    options = read_options(**reading)
     predictions = explain(
         client,
-        Path(scan),
+        scan if isinstance(scan, Path) else scan.read(options),
         model=model["model"],
         version=model["version"],
         version_label=model["label"],
@@ -154,8 +163,7 @@ def _one(
     )
     files = write_results(predictions, out, choices)
     if as_json:
-        content = results_to_dict(predictions, choices)
-        click.echo(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(results_to_dict(predictions, choices))
     else:
         click.echo(describe_predictions(predictions, choices))
         _show_files(files, predictions)
@@ -191,11 +199,16 @@ def _show_work(client: Any, predictions: "list[Prediction]") -> None:
     )
 
 
-def _show_preview(client: Any, scan: str, model: dict[str, Any], reading: dict[str, Any]) -> None:
+def _show_preview(
+    client: Any, scan: "Path | ScanItem", model: dict[str, Any], reading: dict[str, Any]
+) -> None:
     from vcam_client.preview import describe_preview, preview
-    from vcam_client.reading import read_volume
+    from vcam_client.reading import read_options, read_volume
 
-    volume = read_volume(scan, **reading)
+    if isinstance(scan, Path):
+        volume = read_volume(scan, **reading)
+    else:
+        volume = scan.read(read_options(**reading))
     found = preview(volume, client.spec(**model), strict=reading["strict"])
     click.echo(describe_preview(found, model["model"]))
 

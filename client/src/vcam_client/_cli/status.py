@@ -17,14 +17,14 @@ def status(as_json: bool, **options: Any) -> None:
 
     Exits with 1 where none of them answers calls.
     """
-    import json
+    from vcam_client._cli.printing import print_json
 
     model = which_model(options)
     with open_client(options) as client:
         found = client.status(**model)
         server = client.server
     if as_json:
-        click.echo(json.dumps([vars(version) for version in found], indent=2))
+        print_json([vars(version) for version in found])
     else:
         click.echo(f"{model['model']} on {server}")
         for version in found:

@@ -72,8 +72,7 @@ def verify(
 
     Exits with 0 whatever the verdict is.
     """
-    import json
-
+    from vcam_client._cli.printing import print_json
     from vcam_client._verify_text import describe_verification
 
     model, reading = which_model(options), take_reading(options)
@@ -96,7 +95,7 @@ def verify(
             progress.end()
     files = found.write(out)
     if as_json:
-        click.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(found.to_dict())
     else:
         click.echo(describe_verification(found))
         notes = ("look at this first", "drop of the score, block by block, on the scan's own grid")

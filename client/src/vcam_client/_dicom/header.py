@@ -350,6 +350,8 @@ def _looks_like(head: bytes) -> str:
         return "not DICOM but a web page"
     if start.startswith(b"version https://git-lfs"):
         return "not DICOM but a Git LFS pointer; fetch the file itself"
+    if start.startswith(b"/annex/objects/"):
+        return "not DICOM but a git-annex pointer; fetch the file itself"
     if head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0"):
         return "not DICOM but NIfTI"
     if head[:2] == b"\x1f\x8b":

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from vcam_client._limits import MAX_UNPACKED_INSTANCE_BYTES
+from vcam_client._paths import UNFETCHED, is_unfetched
 from vcam_client.errors import CorruptFileError, InputError
 
 _ENCRYPTED = 0x1  # general purpose bit 0 of a zip member
@@ -26,6 +27,8 @@ _ZIP_MAGIC = b"PK\x03\x04"
 _LARGEST_EXPANSION = 1100
 """Deflate expands 1032:1 at most; a member that states more is a bomb."""
 
+
+_LINK = "link, not followed; `vcam-client predict --follow-links` does"
 
 _DAMAGED_ZIP = (
     zipfile.BadZipFile,
@@ -83,14 +86,20 @@ def file_source(path: Path) -> Source:
 
 def _in_folder(folder: Path) -> Sources:
     files, left_out = [], Counter[str]()
-    for root, folders, names in os.walk(folder, followlinks=False):
+
+    def closed(error: OSError) -> None:
+        left_out[f"folder that can't be opened ({error.strerror})"] += 1
+
+    for root, folders, names in os.walk(folder, onerror=closed, followlinks=False):
         folders.sort()
-        left_out["link, not followed"] += sum((Path(root) / f).is_symlink() for f in folders)
+        left_out[_LINK] += sum((Path(root) / f).is_symlink() for f in folders)
         for name in sorted(names):
             path = Path(root) / name
             mode = path.lstat().st_mode
-            if stat.S_ISLNK(mode):
-                left_out["link, not followed"] += 1
+            if is_unfetched(path):
+                left_out[UNFETCHED] += 1
+            elif stat.S_ISLNK(mode):
+                left_out[_LINK] += 1
             elif not stat.S_ISREG(mode):
                 left_out["no regular file"] += 1
             elif name.startswith("."):

@@ -3,16 +3,17 @@
 import glob
 import os
 import stat
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vcam_client._foreign import foreign_kind
+from vcam_client._paths import UNFETCHED, is_unfetched, why_unreadable
 from vcam_client.batch._dicom_folders import series_in
 from vcam_client.batch._found import Find, bytes_of
 from vcam_client.batch._item import FoundScans, ItemKind
+from vcam_client.batch._lists import listed_on_standard_input
 from vcam_client.batch._naming import named
 from vcam_client.batch._own_results import own_results
 from vcam_client.batch._tiff_folders import slices_among
@@ -25,10 +26,22 @@ _DATA = (".raw", ".zraw", ".raw.gz", *_PAIR)
 """Names of data files that no one takes for scans of their own."""
 _HEADERS = (".hdr", ".hdr.gz")
 
-_LINK = "link, not followed; list them for -: find -L FOLDER -type f"
+_LINK = "link, not followed; --follow-links does"
+_DANGLING = "link to nothing"
+_TWICE = "link to what is found without it"
 
 
-def find_scans(arguments: Sequence[str | Path]) -> FoundScans:
+class NoScansError(InputError):
+    """Nothing was found.
+
+    Attributes:
+        links: how many links may lead to scans.
+    """
+
+    links: int = 0
+
+
+def find_scans(arguments: Sequence[str | Path], *, follow_links: bool = False) -> FoundScans:
     """The scans that arguments name, in the order of their keys.
 
     A folder is searched with all below it. Each NIfTI, NRRD, MetaImage, MGH, TIFF, zip, npy,
@@ -38,13 +51,15 @@ def find_scans(arguments: Sequence[str | Path]) -> FoundScans:
 
     Args:
         arguments: files, folders, patterns such as "scans/*/ct.nii.gz", or "-" for paths
-            on standard input, one in each line.
+            on standard input, one in each line or with bytes 0 between them.
+        follow_links: also what links in folders lead to, each folder once; links round in a
+            circle end. Links that are arguments themselves are followed always.
 
     Raises:
         ScanNotFoundError: a path that is not there, or a pattern that nothing fits.
-        InputError: no scans.
+        InputError: no scans, or a path that this user may not follow.
     """
-    search = _Search()
+    search = _Search(follow_links=follow_links)
     given = list(_expanded(arguments))
     for argument in given:
         search.add(argument)
@@ -52,11 +67,13 @@ def find_scans(arguments: Sequence[str | Path]) -> FoundScans:
     found = FoundScans(named(finds, _root(given)), search.left_out)
     if not found:
         reasons = ", ".join(f"{n} × {reason}" for reason, n in search.left_out.most_common())
-        raise InputError(
+        error = NoScansError(
             f"Found no scans in {', '.join(str(a.path) for a in given[:3]) or 'an empty list'}"
             f"{f' ({reasons})' if reasons else ''}. Give scans, folders of scans, or a list of "
             "paths on standard input with -."
         )
+        error.links = search.left_out[_LINK] + search.left_out[UNFETCHED]
+        raise error
     return found
 
 
@@ -73,9 +90,8 @@ def _expanded(arguments: Sequence[str | Path]) -> Iterator[_Argument]:
     for argument in arguments:
         text = str(argument)
         if text == STANDARD_INPUT:
-            for line in sys.stdin:
-                if line.strip():
-                    yield _existing(line.rstrip("\r\n"), several=True)
+            for path in listed_on_standard_input():
+                yield _existing(path, several=True)
         elif glob.has_magic(text) and not os.path.lexists(text):
             matches = sorted(glob.glob(text, recursive=True))
             if not matches:
@@ -89,8 +105,9 @@ def _expanded(arguments: Sequence[str | Path]) -> Iterator[_Argument]:
 
 def _existing(text: str, *, several: bool) -> _Argument:
     path = Path(text)
-    if not path.exists():
-        raise ScanNotFoundError(f"There is no file or folder {text!r}. Check the path.")
+    problem = why_unreadable(path)
+    if problem is not None:
+        raise problem
     return _Argument(path=path, base=path if path.is_dir() and not several else _parent(path))
 
 
@@ -115,10 +132,17 @@ def _root(given: Iterable[_Argument]) -> Path:
 
 @dataclass(kw_only=True)
 class _Search:
-    """Files by folder, each once, and what was left out."""
+    """Files by folder, each once, and what was left out.
 
+    What lies in the folders themselves comes first, and links last: so a scan has its own
+    path for a key, whatever leads to it besides.
+    """
+
+    follow_links: bool = False
     folders: dict[Path, set[str]] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
+    links: list[Path] = field(default_factory=list)
+    seen: set[tuple[int, int] | None] = field(default_factory=set)
 
     def add(self, argument: _Argument) -> None:
         """A file as it is given; all that a folder holds."""
@@ -131,24 +155,70 @@ class _Search:
             self.folders.setdefault(path.parent, set()).add(path.name)
 
     def _walk(self, top: Path) -> None:
-        for root, folders, names in os.walk(top, followlinks=False):
+        for root, folders, names in os.walk(top, onerror=self._closed):
             here = Path(root)
+            if self.follow_links and not self._first_time(here):
+                folders.clear()
+                continue
             for name in list(folders):
-                if name.startswith(".") or (here / name).is_symlink():
-                    hidden = name.startswith(".")
+                hidden, link = name.startswith("."), (here / name).is_symlink()
+                if link and not hidden and self.follow_links:
+                    self.links.append(here / name)
+                elif hidden or link:
                     self.left_out["hidden folder" if hidden else _LINK] += 1
+                if hidden or link:
                     folders.remove(name)
             folders.sort()
             own = own_results(here, names)
-            for name in names:
-                reason = "result of an earlier run" if name in own else _unfit(here / name)
-                if reason:
-                    self.left_out[reason] += 1
+            for name in sorted(names):
+                if name in own:
+                    self.left_out["result of an earlier run"] += 1
+                elif self.follow_links and _is_link(here / name):
+                    self.links.append(here / name)
                 else:
-                    self.folders.setdefault(here, set()).add(name)
+                    self._take(here / name)
+
+    def _take(self, path: Path) -> None:
+        reason = _unfit(path, follow_links=self.follow_links)
+        if reason:
+            self.left_out[reason] += 1
+        else:
+            self.folders.setdefault(path.parent, set()).add(path.name)
+
+    def _follow(self) -> None:
+        """Takes what links lead to, and what the links there lead to."""
+        direct = {
+            identity
+            for folder, names in self.folders.items()
+            for name in names
+            if (identity := _identity(folder / name)) is not None
+        }
+        while self.links:
+            link = self.links.pop(0)
+            identity = _identity(link)
+            if os.path.isdir(link):
+                if identity in self.seen:
+                    self.left_out[_TWICE] += 1
+                else:
+                    self._walk(link)
+            elif identity in direct:
+                self.left_out[_TWICE] += 1
+            else:
+                self._take(link)
+
+    def _first_time(self, folder: Path) -> bool:
+        """Whether a folder is met for the first time, on whatever path."""
+        identity = _identity(folder)
+        first = identity not in self.seen
+        self.seen.add(identity)
+        return first
+
+    def _closed(self, error: OSError) -> None:
+        self.left_out[f"folder that can't be opened ({error.strerror})"] += 1
 
     def finds(self) -> list[Find]:
         """All scans; headers of DICOM files are read."""
+        self._follow()
         finds: list[Find] = []
         dicom: dict[Path, list[str]] = {}
         headers = {folder: data_of_headers(folder, names) for folder, names in self.folders.items()}
@@ -201,16 +271,36 @@ def _file(folder: Path, name: str, data: str | None) -> Find:
     return find if data is None else replace(find, size=find.size + bytes_of([folder / data]))
 
 
-def _unfit(path: Path) -> str:
+def _is_link(path: Path) -> bool:
+    return path.is_symlink() and not path.name.startswith(".")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """By which a file or folder is known again on another path; None where nothing is."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _unfit(path: Path, *, follow_links: bool) -> str:
     """Why a file is no scan, as far as one sees from outside; "" otherwise."""
     if path.name.startswith("."):
         return "hidden file"
-    mode = path.lstat().st_mode
-    if stat.S_ISLNK(mode):
+    if is_unfetched(path):
+        return UNFETCHED
+    try:
+        found = path.stat() if follow_links else path.lstat()
+    except FileNotFoundError:
+        return _DANGLING
+    except OSError as error:
+        return f"can't be opened ({error.strerror})"
+    if stat.S_ISLNK(found.st_mode):
         return _LINK
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(found.st_mode):
         return "no regular file"
-    return "" if path.stat().st_size else "empty file"
+    return "" if found.st_size else "empty file"
 
 
 def _has_header(name: str, others: set[str]) -> bool:

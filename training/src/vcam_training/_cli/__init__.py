@@ -4,7 +4,9 @@ import sys
 
 import click
 
+from vcam_client._streams import standard_streams
 from vcam_client.errors import VcamError
+from vcam_serving.home import writable_home
 from vcam_training._cli.ascent import ascent
 from vcam_training._cli.evaluate import evaluate
 from vcam_training._cli.export import export
@@ -43,8 +45,9 @@ for command in (
 
 def main() -> None:
     """Runs the command line; an error of vcam becomes one message and exit code 1."""
-    try:
-        cli()
-    except VcamError as error:
-        click.echo(f"vcam-train: {error}", err=True)
-        sys.exit(1)
+    with standard_streams("vcam-train"), writable_home():
+        try:
+            cli()
+        except VcamError as error:
+            click.echo(f"vcam-train: {error}", err=True)
+            sys.exit(1)

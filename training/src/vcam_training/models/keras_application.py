@@ -24,6 +24,15 @@ _FAILED_DOWNLOAD = re.compile(r"URL fetch failure on (?P<url>\S+): (None -- )?(?
 """What Keras says where it can't download a file."""
 
 
+def _keras_home() -> Path:
+    """The folder in which Keras looks for weights, by the rule in keras/src/backend/config.py."""
+    given = os.environ.get("KERAS_HOME")
+    if given is not None:
+        return Path(given)
+    home = os.path.expanduser("~")
+    return Path(home if os.access(home, os.W_OK) else "/tmp", ".keras")
+
+
 @dataclass(frozen=True, kw_only=True)
 class KerasApplication:
     """A network of `keras.applications` without its top, a global pooling and one dense layer.
@@ -136,12 +145,12 @@ class KerasApplication:
         return _trainable_on_cpus(made)
 
     def _offline(self, url: str, reason: str) -> ConfigError:
-        home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+        home = _keras_home()
         return ConfigError(
             f"Expected the ImageNet weights of {self.name} on this machine or a way to download "
             f"them, found neither: it seems to be offline ({reason}). Put "
-            f"'{url.rpartition('/')[2]}', as Keras publishes it, into '{home / 'models'}', or set "
-            "model.weights=none."
+            f"'{url.rpartition('/')[2]}', as Keras publishes it, into '{home / 'models'}' "
+            "($KERAS_HOME names another place), or set model.weights=none."
         )
 
     def _misfit(self, error: Exception, shape: tuple[int, ...]) -> ConfigError:
