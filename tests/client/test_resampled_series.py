@@ -220,7 +220,7 @@ def test_what_is_outside_is_no_value_of_the_scan(
 
 @pytest.mark.parametrize("value", [-2000, 0, 2000])
 def test_padding_of_a_series_stays_apart_from_means(tmp_path: Path, value: int) -> None:
-    """Padding between the values would be met by means of what lies on both sides of it."""
+    """Padding between the values would be met by means of the values on both sides of it."""
     data = np.full((9, 16, 16), 900, np.int16)
     data[:, ::2] = -900
     data[:, :, 5] = value

@@ -39,7 +39,7 @@ _LARGEST = {
     "ImageOrientationPatient": 1e3,
     "ImagePositionPatient": 1e4,
 }
-"""From where on no scanner states such a number (of millimetres): a comma is then a decimal one."""
+"""Beyond these no scanner states a number (of millimetres): a comma is then a decimal one."""
 NUMBERS = frozenset(
     Tag(keyword)
     for keyword in (
@@ -224,7 +224,7 @@ def _numbers_of(
 
 
 def _from_text(text: str, keyword: str, *, decimal: bool) -> tuple[list[float] | None, bool]:
-    """Numbers, and whether they have decimal commas; None where the text is none."""
+    """Numbers, and whether they have decimal commas; None where it is other text."""
     parts = [part.strip(" \0") for part in text.split("\\")]
     if not any(parts):
         return [], False

@@ -260,7 +260,7 @@ def _kind(header: Header) -> tuple[str, bool]:
     if not sop_class and modality in _SLICED:
         return modality, False
     known = UID(sop_class).name != sop_class
-    # software stores slices as captures, or in a class of its own, that say all that CT does;
+    # some software stores slices as captures, or in its own class, that state all that CT does;
     # a single capture may be any picture of the patient, with a place or without
     if modality in _SLICED and _is_placed(header):
         if not known:

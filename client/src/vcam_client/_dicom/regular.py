@@ -142,7 +142,7 @@ def _outside(
 ) -> tuple[float, np.dtype[Any]]:
     """A value that no mean of measured ones has, and the type of voxels that holds it.
 
-    The padding of the slices, where what is measured lies on one side of it; else one less
+    The padding of the slices, where all measured values are on one side of it; else one less
     than everything, in a wider type where theirs ends there.
     """
     padding, dtype = voxels.padding, voxels.data.dtype
