@@ -293,7 +293,7 @@ def test_what_fails_leaves_the_old_file_and_nothing_else(
             write_atomically(tmp_path / "a.json", b"new")
     if kind is OSError:
         assert str(caught.value).endswith(
-            "No space left on the disk. Free some space, or choose a folder elsewhere with --out."
+            "No space left on the disk. Free some space, or choose another disk with --out."
         )
     assert (tmp_path / "a.json").read_bytes() == b"old"
     assert names(tmp_path) == ["a.json"]

@@ -6,8 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
-from vcam_client._write_errors import not_written, refusing
 from vcam_client.syncing import make_folder, sync_folder, sync_tree
+from vcam_client.write_errors import not_written, refusing
 from vcam_client.writing import Write, beside
 
 _CANT_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EXDEV, errno.EPERM)
@@ -16,17 +16,22 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 """Of renameat2, from linux/fcntl.h and linux/fs.h."""
 
 
-def replace_folder(path: Path, write: Write) -> None:
+def replace_folder(path: Path, write: Write, *, option: str = "--out") -> None:
     """Lets `write` fill an empty folder, then puts it in the place of the one at `path`.
 
     The two change places at once where the system can do that. Elsewhere the old folder is
     renamed first: a process that is killed between the two renames leaves it under a hidden
     name, from which `recover_folder` brings it back; so does the next `replace_folder`.
 
+    Args:
+        path: of the folder.
+        write: fills the new one.
+        option: of the command line, that chooses the place; for messages.
+
     Raises:
         OutputError: it can't be written; the old folder stays.
     """
-    with refusing(path):
+    with refusing(path, option):
         path = _behind_links(path)
         if path.exists() and not path.is_dir():
             raise not_written(path, "It is a file. Name a folder, or another place.")

@@ -15,41 +15,48 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vcam_client._write_errors import not_written, refusing
 from vcam_client.syncing import make_folder, sync, sync_folder
+from vcam_client.write_errors import not_written, refusing
 
 Write = Callable[[Path], object]
 """Fills the file, or the empty folder, at a path."""
 
-_UNFINISHED = ".vcam-*.part*"
+_UNFINISHED = (".vcam-*.part*", ".part-*")
+"""The second of earlier versions."""
 _LONGEST_END = 16
 """Bytes of the end of a name that an unfinished file shares."""
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, option: str = "--out") -> None:
     """Writes a file; its folder is made if need be.
+
+    Args:
+        path: of the file.
+        content: of it.
+        option: of the command line, that chooses the folder; for messages.
 
     Raises:
         OutputError: it can't be written; nothing is left behind.
     """
-    with written_together() as files:
+    with written_together(option) as files:
         files.add(path, content)
 
 
-def replace_file(path: Path, write: Write) -> None:
-    """Lets `write` fill a file, whose name ends as that of `path` does.
+def replace_file(path: Path, write: Write, *, option: str = "--out") -> None:
+    """Lets `write` fill a file beside `path`, whose name ends alike; see `write_atomically`.
 
     Raises:
         OutputError: it can't be written; nothing is left behind.
     """
-    with written_together() as files:
+    with written_together(option) as files:
         files.add(path, write)
 
 
 class Files:
     """Files that are written beside their places, and wait there; see `written_together`."""
 
-    def __init__(self) -> None:
+    def __init__(self, option: str = "--out") -> None:
+        self._option = option
         self._waiting: list[tuple[Path, Path]] = []
 
     def add(self, path: Path, content: bytes | Write) -> None:
@@ -58,7 +65,7 @@ class Files:
         Raises:
             OutputError: it can't be written.
         """
-        with refusing(path):
+        with refusing(path, self._option):
             _check_place(path)
             make_folder(path.parent)
             unfinished = beside(path, _kept_end(path) if callable(content) else "")
@@ -77,12 +84,12 @@ class Files:
         folders = []
         while self._waiting:
             path, unfinished = self._waiting[0]
-            with refusing(path):
+            with refusing(path, self._option):
                 os.replace(unfinished, path)
             del self._waiting[0]
             folders.append(path.parent)
         for folder in dict.fromkeys(folders):
-            with refusing(folder):
+            with refusing(folder, self._option):
                 sync_folder(folder)
 
     def forget(self) -> None:
@@ -94,13 +101,16 @@ class Files:
 
 
 @contextmanager
-def written_together() -> Iterator[Files]:
+def written_together(option: str = "--out") -> Iterator[Files]:
     """Files of which none appears before the block ends, and none if it fails.
+
+    Args:
+        option: as for `write_atomically`.
 
     Raises:
         OutputError: one of them can't be written.
     """
-    files = Files()
+    files = Files(option)
     try:
         yield files
         files.appear()
@@ -110,7 +120,7 @@ def written_together() -> Iterator[Files]:
 
 def remove_unfinished(folder: Path) -> None:
     """Removes what killed writers left in a folder; only while no other can be at work there."""
-    for path in folder.glob(_UNFINISHED):
+    for path in [path for pattern in _UNFINISHED for path in folder.glob(pattern)]:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:

@@ -19,8 +19,10 @@
     metrics.json    held-out figures, calibration, levels of maps (docs/calibration.md);
                     written last, so a run with it is finished
 
-Each file is written beside its place and renamed. The checkpoint of an epoch is
-written after everything else that the epoch left behind: what it stands for is there.
+Each file is written beside its place, synced to disk and renamed. The checkpoint of an epoch
+is written after everything else that the epoch left behind: what it stands for is there. The
+one before goes once the new one is on disk. One process at a time trains in the folder, see
+`run_lock`.
 """
 
 import json
@@ -32,10 +34,10 @@ from typing import Any
 import keras
 
 from vcam_client.errors import ConfigError
+from vcam_client.writing import remove_unfinished, replace_file
 from vcam_training.config import Config
 from vcam_training.data.contract import DataContract
 from vcam_training.learning.history import Row, better, read_history, write_history
-from vcam_training.replacing import replace_file
 
 _MOST_NAMED = 3
 
@@ -88,7 +90,7 @@ class RunFolder:
 
     def last_checkpoint(self) -> Path | None:
         """The newest complete checkpoint."""
-        found = sorted((self.path / "checkpoints").glob("epoch-*.keras"))
+        found = self._checkpoints()
         return found[-1] if found else None
 
     def write_epoch(self, model: keras.Model, history: Sequence[Row]) -> None:
@@ -96,19 +98,20 @@ class RunFolder:
         if better(history, self._config.monitor)[-1]:
             self.replace("best.keras", lambda part: model.save(part))
         self.replace("history.csv", lambda part: write_history(part, history))
-        older = self.last_checkpoint()
+        older = self._checkpoints()
         name = f"checkpoints/epoch-{len(history):04d}.keras"
         self.replace(name, lambda part: model.save(part))
-        if older is not None and older != self.path / name:
-            older.unlink()
+        for one in older:
+            if one != self.path / name:
+                one.unlink()
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
         """Writes a JSON file of the run."""
         text = json.dumps(values, indent=2) + "\n"
-        self.replace(name, lambda part: part.write_text(text))
+        self.replace(name, lambda part: part.write_text(text, encoding="utf-8"))
 
     def replace(self, name: str, write: Callable[[Path], object]) -> None:
-        """Lets `write` fill a file beside its place, then renames it."""
+        """Lets `write` fill a file beside its place, which it then takes."""
         replace_file(self.path / name, write)
 
     def begin(self, facts: dict[str, Any]) -> None:
@@ -118,7 +121,8 @@ class RunFolder:
         network are known to work, so that a mistake in the config can be corrected.
 
         Raises:
-            ConfigError: the data changed since the run began, or the folder can't be made.
+            ConfigError: the data changed since the run began.
+            OutputError: the folder can't be written.
         """
         known = self.path / "data.json"
         if known.exists() and _read_json(known)["sha256"] != facts["sha256"]:
@@ -126,14 +130,14 @@ class RunFolder:
                 f"The data of the run in '{self.path}' changed since it began. "
                 "Start again in another folder with --out, or delete this one."
             )
-        try:
-            (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(
-                f"Can't write to '{self.path}' ({error}). Name another folder with --out."
-            ) from error
+        for folder in (self.path, self.path / "checkpoints"):
+            remove_unfinished(folder)
         self.write_json("config.json", self._config.to_json_dict())
         self.write_json("data.json", facts)
+
+    def _checkpoints(self) -> list[Path]:
+        """Ascending; more than one only where a process was killed as it removed the older."""
+        return sorted((self.path / "checkpoints").glob("epoch-*.keras"))
 
     def _epochs_done(self) -> int:
         checkpoint = self.last_checkpoint()

@@ -27,6 +27,7 @@ from vcam_training.learning.precision import in_float32
 from vcam_training.results.curves import draw_curves
 from vcam_training.results.run_report import write_run_page, write_run_results
 from vcam_training.run_folder import RunFolder, read_finished
+from vcam_training.run_lock import locked
 from vcam_training.running.building import build
 from vcam_training.running.devices import device_text, scope
 from vcam_training.running.epochs import Epochs, clock, in_short
@@ -62,7 +63,9 @@ def run(
         The run's folder.
 
     Raises:
-        ConfigError: the config, the data or the folder can't be used.
+        ConfigError: the config, the data or the folder can't be used, or another process
+            trains in it.
+        OutputError: the folder can't be written.
     """
     folder = RunFolder(out, config)
     if folder.finished:
@@ -70,6 +73,22 @@ def run(
         _report_figures(folder.path, report)
         return folder.path
     check_tracking(mlflow)
+    with locked(folder.path, "trains", report):
+        folder = RunFolder(out, config)  # as another process may have left it
+        if not folder.finished:
+            return _train(folder, config, data_folder, strategy, mlflow, report)
+    return run(config, out, report=report)
+
+
+def _train(
+    folder: RunFolder,
+    config: Config,
+    data_folder: Path | str,
+    strategy: str,
+    mlflow: Path | str | None,
+    report: Report,
+) -> Path:
+    """Trains in a folder that is locked; arguments as for `run`."""
     started = time.monotonic()
 
     report(f"Training on {device_text(strategy)}")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vcam_client import read_volume
-from vcam_client.errors import ConfigError
+from vcam_client.errors import ConfigError, OutputError
 from vcam_client.grid import to_model_grid
 from vcam_training.cams.receptive_field import cam_layer
 from vcam_training.config import Config, load
@@ -219,7 +219,7 @@ def test_interrupted_writing_is_taken_up(tmp_path: Path) -> None:
 
 def test_a_file_in_the_way_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"Can't write to .*Name another folder"):
+    with pytest.raises(OutputError, match=r"file' is a file, not a folder.* with --data"):
         write(tmp_path / "file" / "phantoms", SMALL)
 
 

@@ -25,20 +25,28 @@ _SHOWN = 40
 
 
 @contextmanager
-def refusing(path: Path) -> Iterator[None]:
-    """Says why `path` can't be written, in place of the system's error."""
+def refusing(path: Path, option: str = "--out") -> Iterator[None]:
+    """Says why `path` can't be written, in place of the system's error.
+
+    Args:
+        path: what is written meanwhile.
+        option: of the command line, that names another place.
+
+    Raises:
+        OutputError: instead of errors about writing.
+    """
     try:
         yield
     except VcamError:
         raise
     except Exception as error:
-        reason = write_error(path, error)
+        reason = write_error(path, error, option)
         if reason is None:
             raise
         raise reason from error
 
 
-def write_error(path: Path, error: BaseException) -> OutputError | None:
+def write_error(path: Path, error: BaseException, option: str) -> OutputError | None:
     """What to tell of an error that came up while `path` was written.
 
     Libraries may raise their own error when they close a file on a full disk; then it is the
@@ -50,7 +58,7 @@ def write_error(path: Path, error: BaseException) -> OutputError | None:
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and (seen is error or seen.errno in _OF_THE_DISK):
-            return not_written(path, _reason(path, seen))
+            return not_written(path, _reason(path, seen, option))
         seen = seen.__cause__ or seen.__context__
     return None
 
@@ -66,28 +74,30 @@ def not_written(path: Path, reason: str) -> OutputError:
     return OutputError(f"Can't write {shown}: {reason}")
 
 
-def _reason(path: Path, error: OSError) -> str:
+def _reason(path: Path, error: OSError, option: str) -> str:
     number = error.errno
     if number == errno.ENAMETOOLONG:
-        return _of_the_name(path)
+        return _of_the_name(path, option)
     if number in _OF_THE_DISK:
-        return f"{_OF_THE_DISK[number]}. Free some space, or choose a folder elsewhere with --out."
+        return (
+            f"{_OF_THE_DISK[number]}. Free some space, or choose a folder elsewhere with {option}."
+        )
     if number in _OF_THE_FOLDER:
         return (
-            f"{_OF_THE_FOLDER[number]} '{_nearest(path)}'. Choose another folder with --out, or "
+            f"{_OF_THE_FOLDER[number]} '{_nearest(path)}'. Choose another folder with {option}, or "
             "ask for the permission."
         )
     if number in (errno.ENOTDIR, errno.EEXIST) and not _nearest(path).is_dir():
-        return f"'{_nearest(path)}' is a file, not a folder. Choose another folder with --out."
+        return f"'{_nearest(path)}' is a file, not a folder. Choose another one with {option}."
     if number in (errno.EISDIR, errno.ENOTEMPTY):
-        return "A folder has this name. Choose another one with --out."
-    return f"{error.strerror or error}. Choose another folder with --out."
+        return f"A folder has this name. Choose another one with {option}."
+    return f"{error.strerror or error}. Choose another folder with {option}."
 
 
-def _of_the_name(path: Path) -> str:
+def _of_the_name(path: Path, option: str) -> str:
     long = [part for part in path.parts if _is_too_long(part)]
     if not long:
-        return "The path as a whole is too long. Choose a folder with a shorter path with --out."
+        return f"The path as a whole is too long. Choose a folder with a shorter one with {option}."
     what = "The name" if long[-1] == path.name else f"The folder's name '{long[-1][:_SHOWN]}…'"
     size = len(os.fsencode(long[-1]))
     return f"{what} is too long, {size} bytes of at most {_LONGEST_NAME}. Choose a shorter one."
