@@ -179,7 +179,7 @@ def test_the_first_download_is_believed_and_later_ones_compared_with_it(
     assert download(file, path, quiet) == SHA256
     assert (tmp_path / "scans.zip.sha256").read_text() == f"{SHA256}  scans.zip\n"
     path.write_bytes(CONTENT[::-1])
-    with pytest.raises(ConfigError, match=f"SHA-256 {SHA256}.*Delete '.*' and run again"):
+    with pytest.raises(ConfigError, match=f"SHA-256 {SHA256}.*Move '.*' away and run again"):
         download(file, path, quiet)
     assert path.exists()
     path.unlink()
@@ -191,7 +191,7 @@ def test_the_first_download_is_believed_and_later_ones_compared_with_it(
 def test_a_file_put_there_by_hand_is_checked(web: Web, tmp_path: Path) -> None:
     path = tmp_path / "scans.zip"
     path.write_bytes(b"a page that says: log in")
-    with pytest.raises(ConfigError, match=r"1,048,576 bytes, received 24\. Delete"):
+    with pytest.raises(ConfigError, match=r"1,048,576 bytes, received 24\. Move"):
         download(RemoteFile(url=web.url, size=len(CONTENT)), path, quiet)
     path.write_bytes(CONTENT)
     assert download(RemoteFile(url=web.url, size=len(CONTENT)), path, quiet) == SHA256

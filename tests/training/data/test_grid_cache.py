@@ -322,7 +322,7 @@ def test_a_damaged_file_of_grids_is_one_clear_error(tmp_path: Path) -> None:
     read_grids(scans, GRID, "int16", tmp_path / "grids", quiet)
     (volumes,) = (tmp_path / "grids").rglob("volumes.npy")
     volumes.write_bytes(volumes.read_bytes()[:1000])
-    with pytest.raises(ConfigError, match="Delete that folder"):
+    with pytest.raises(ConfigError, match="Move that folder away"):
         read_grids(scans, GRID, "int16", tmp_path / "grids", quiet)
 
 

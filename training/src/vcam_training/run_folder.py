@@ -39,6 +39,9 @@ from vcam_training.config import Config
 from vcam_training.data.contract import DataContract
 from vcam_training.learning.history import Row, better, read_history, write_history
 
+CONFIG_FILE = "config.json"
+KERAS_FILES = (".keras", ".h5", ".hdf5")
+"""Ends of names of networks that Keras wrote."""
 _MOST_NAMED = 3
 
 
@@ -62,8 +65,7 @@ class RunFolder:
             if other != config:
                 raise ConfigError(
                     f"Expected an empty folder or a run of this config in '{self.path}', found a "
-                    f"run with {_differences(other, config)}. Name another folder with --out, or "
-                    "delete this one."
+                    f"run with {_differences(other, config)}. Name another folder with --out."
                 )
         there = next(one for one in (self.path, *self.path.absolute().parents) if one.exists())
         if not (there.is_dir() and os.access(there, os.W_OK)):
@@ -128,7 +130,7 @@ class RunFolder:
         if known.exists() and _read_json(known)["sha256"] != facts["sha256"]:
             raise ConfigError(
                 f"The data of the run in '{self.path}' changed since it began. "
-                "Start again in another folder with --out, or delete this one."
+                "Start again in another folder with --out."
             )
         for folder in (self.path, self.path / "checkpoints"):
             remove_unfinished(folder)
@@ -150,6 +152,7 @@ def read_config(run: Path | str) -> Config:
     Raises:
         ConfigError: the folder is no run.
     """
+    _check_is_run(Path(run))
     return Config.from_json_dict(_read_json(Path(run) / "config.json"))
 
 
@@ -159,6 +162,7 @@ def read_contract(run: Path | str) -> DataContract:
     Raises:
         ConfigError: the folder is no run.
     """
+    _check_is_run(Path(run))
     known = _read_json(Path(run) / "data.json")
     return DataContract.from_json_dict(known.get("contract", {}))
 
@@ -169,6 +173,7 @@ def read_finished(run: Path | str, name: str) -> dict[str, Any]:
     Raises:
         ConfigError: the folder is no run, or the run is not finished.
     """
+    _check_is_run(Path(run))
     if not (Path(run) / "metrics.json").exists():
         raise ConfigError(
             f"Expected a finished run in '{run}', found none. Train it with `vcam-train run`; "
@@ -177,13 +182,52 @@ def read_finished(run: Path | str, name: str) -> dict[str, Any]:
     return _read_json(Path(run) / name)
 
 
+def received(place: Path) -> str:
+    """What somebody gave in place of a folder, in words."""
+    if place.is_dir():
+        return f"the folder '{place}'"
+    if place.suffix.lower() in KERAS_FILES and place.is_file():
+        return f"the Keras file '{place}'"
+    return f"the file '{place}'" if place.exists() else f"'{place}', which is not there"
+
+
+def _check_is_run(run: Path) -> None:
+    if (run / CONFIG_FILE).is_file():
+        return
+    expected = "Expected the folder of a run, which `vcam-train run` made, "
+    if run.is_dir():
+        raise ConfigError(
+            f"{expected}received {received(run)} without {CONFIG_FILE}. Give the run's folder, "
+            "such as build/runs/NAME."
+        )
+    advice = "Give the run's folder, such as build/runs/NAME."
+    if run.suffix.lower() in KERAS_FILES and run.is_file():
+        advice = (
+            "A network alone does not say what its input and its scores mean. `vcam-train layers` "
+            "shows it, and the setting start_from trains on from its weights."
+        )
+        owners = [one for one in run.absolute().parents[:2] if (one / CONFIG_FILE).is_file()]
+        if owners:
+            advice = f"Give the folder of its run, '{owners[0]}'."
+    raise ConfigError(f"{expected}received {received(run)}. {advice}")
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        values: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         raise ConfigError(
-            f"Expected a run's {path.name} in '{path.parent}', received: {error}. "
-            "Give the folder that `vcam-train run` made, or delete it and run again."
+            f"Expected a run's {path.name} in '{path.parent}', found none: the run was not begun. "
+            "`vcam-train run` with the same arguments trains it."
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"Can't read '{path}': {error.strerror or error}. Ask for the permission to read it."
+        ) from error
+    except ValueError as error:
+        raise ConfigError(
+            f"Expected a run's {path.name} in '{path.parent}', received a damaged one: {error}. "
+            "Copy the run's folder again, or train it again into another folder with --out."
         ) from error
     return values
 

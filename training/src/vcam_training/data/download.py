@@ -191,7 +191,7 @@ def _check(file: RemoteFile, there: Path, path: Path) -> str:
         _validator(there).unlink(missing_ok=True)
         advice = f"It was deleted. Run again, or: {_by_hand(file, path)}"
     else:
-        advice = f"Delete '{path}' and run again to download it."
+        advice = f"Move '{path}' away and run again to download it."
     raise ConfigError(f"Expected {path.name} with {expected}, received {received}. {advice}")
 
 

@@ -118,8 +118,8 @@ class Evaluation:
         except (KeyError, TypeError) as error:
             raise ConfigError(
                 "Expected the figures of a run of this version of vcam, received some with a "
-                f"wrong or missing part ({error}). Delete the run's metrics.json; the command "
-                "that trained it measures again."
+                f"wrong or missing part ({error}). Train it again into another folder with "
+                "--out."
             ) from error
 
 

@@ -124,7 +124,7 @@ def write(
     if marker.exists() and marker.read_text() != settings:
         raise ConfigError(
             f"Expected an empty folder or this data set in '{folder}', found one of other "
-            f"settings ({marker.read_text()}). Name another folder, or delete this one."
+            f"settings ({marker.read_text()}). Name another folder."
         )
     if index.exists() and marker.exists():
         return index
@@ -151,7 +151,7 @@ def read_index(index: Path) -> list[Entry]:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(
             f"Expected an index of volumes in '{index}', received: {error}. "
-            "Delete the folder; the next run writes it again."
+            "Move the folder away; the next run writes it again."
         ) from error
 
 

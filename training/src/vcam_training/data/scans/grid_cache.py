@@ -235,8 +235,8 @@ def _opened(own: Path) -> Grids:
         )
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise ConfigError(
-            f"Expected scans on a grid in '{own}', received: {error}. Delete that folder; the "
-            "next run reads the scans again."
+            f"Expected scans on a grid in '{own}', received: {error}. Move that folder away; "
+            "the next run reads the scans again."
         ) from error
 
 

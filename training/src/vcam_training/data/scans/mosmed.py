@@ -152,8 +152,11 @@ def _take_out(archive: Path, part: Path) -> None:
                     shutil.copyfileobj(stream, target)
     except (zipfile.BadZipFile, EOFError) as error:
         raise ConfigError(
-            f"Expected a zip archive in '{archive}', received: {error}. Delete it; the next run "
-            "downloads it again."
+            f"Expected a zip archive in '{archive}', received: {error}. Move it away; the next "
+            "run downloads it again."
         ) from error
     if not any(part.iterdir()):
-        raise ConfigError(f"Expected NIfTI scans in '{archive}', found none. Replace or delete it.")
+        raise ConfigError(
+            f"Expected NIfTI scans in '{archive}', found none. Put the right archive there, or "
+            "move this one away: the next run downloads it again."
+        )
