@@ -121,7 +121,7 @@ def read_grids(
 def missing(scans: Iterable[ScanFile]) -> list[str]:
     """Scans and masks that are not there, a problem each, see `problems.refuse`."""
     paths = dict.fromkeys(path for scan in scans for path in (scan.path, scan.mask) if path)
-    return [f"nothing at '{path}'" for path in paths if not path.exists()]
+    return [f"nothing at '{path}'" for path in paths if not os.path.exists(path)]
 
 
 class _Writing:
