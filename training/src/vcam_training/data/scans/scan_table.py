@@ -158,7 +158,16 @@ def _rows(file: Path, columns: Columns) -> tuple[list[dict[str, str]], CsvTable]
         "Set data.table to a CSV file with the columns path and label; docs/data.md has an "
         "example.",
     )
-    wanted = (columns.path, *columns.values)
+    named = [
+        name
+        for name, usual in (
+            (columns.mask, Columns.mask),
+            (columns.group, Columns.group),
+            (columns.split, Columns.split),
+        )
+        if name and name != usual
+    ]
+    wanted = (columns.path, *columns.values, *named)
     places = {
         name: table.column(name) for name in (*wanted, columns.mask, columns.group, columns.split)
     }
