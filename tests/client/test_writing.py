@@ -435,7 +435,8 @@ def test_folders_devices_and_pipes_are_not_replaced_by_a_file(tmp_path: Path) ->
         write_atomically(tmp_path / "folder", b"x")
     with pytest.raises(OutputError, match="A folder has this name"):
         write_atomically(Path(), b"x")
-    for place in (Path(os.devnull), tmp_path / "pipe"):
+    streams = (Path("/dev/stdout"), Path("/dev/fd/1"), Path("/proc/self/fd/1"))
+    for place in (Path(os.devnull), tmp_path / "pipe", *streams):
         with pytest.raises(OutputError, match="It is a device or a pipe"):
             write_atomically(place, b"x")
     assert not Path(os.devnull).is_file()

@@ -178,3 +178,18 @@ def test_an_older_checkpoint_goes_once_the_newer_is_on_disk(
     places.append(places[1] + steps[places[1] :].index(order[2]))
     places.append(steps.index(order[3]))
     assert places == sorted(places)
+
+
+def test_a_damaged_checkpoint_is_one_clear_error(config: Config, tmp_path: Path) -> None:
+    def stop(line: str) -> None:
+        if line.startswith("epoch 1/"):
+            raise KeyboardInterrupt
+
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train.run(override(config, ["epochs=2"]), out, data_folder=tmp_path, report=stop)
+    (checkpoint,) = (out / "checkpoints").iterdir()
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    with pytest.raises(ConfigError, match=r"epoch-0001\.keras.* into another folder with --out"):
+        train.run(override(config, ["epochs=2"]), out, data_folder=tmp_path)
+    assert not (out / LOCK).exists()

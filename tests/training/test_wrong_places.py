@@ -118,3 +118,13 @@ def test_no_message_advises_to_delete() -> None:
                         found.append(f"{path.name}:{node.lineno}: {node.value}")
     assert seen > 1000
     assert found == []
+
+
+def test_a_name_that_is_too_long_is_blamed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = tmp_path / ("n" * 300)
+    said = say(capsys, "run", "solids", "--tiny", "--out", long, "--data", tmp_path)
+    assert "The name is too long, 300 bytes of at most 255. Choose a shorter one." in said
+    assert "which is not there" in say(capsys, "export", long)
+    assert list(tmp_path.iterdir()) == []

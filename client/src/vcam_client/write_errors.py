@@ -79,9 +79,7 @@ def _reason(path: Path, error: OSError, option: str) -> str:
     if number == errno.ENAMETOOLONG:
         return _of_the_name(path, option)
     if number in _OF_THE_DISK:
-        return (
-            f"{_OF_THE_DISK[number]}. Free some space, or choose a folder elsewhere with {option}."
-        )
+        return f"{_OF_THE_DISK[number]}. Free some space, or choose another disk with {option}."
     if number in _OF_THE_FOLDER:
         return (
             f"{_OF_THE_FOLDER[number]} '{_nearest(path)}'. Choose another folder with {option}, or "

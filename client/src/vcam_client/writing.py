@@ -146,5 +146,7 @@ def _check_place(path: Path) -> None:
         return
     if path.is_dir():
         raise not_written(path, "A folder has this name. Name a file, or another folder for it.")
-    if path.exists() and not path.is_file():
+    folder = os.path.realpath(path.parent)
+    is_stream = folder == "/dev" or folder.startswith("/proc/")  # as /dev/stdout, a link
+    if is_stream or (path.exists() and not path.is_file()):
         raise not_written(path, "It is a device or a pipe. Name a file.")

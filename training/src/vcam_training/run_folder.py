@@ -34,6 +34,7 @@ from typing import Any
 import keras
 
 from vcam_client.errors import ConfigError
+from vcam_client.write_errors import refusing
 from vcam_client.writing import remove_unfinished, replace_file
 from vcam_training.config import Config
 from vcam_training.data.contract import DataContract
@@ -59,6 +60,8 @@ class RunFolder:
     def __init__(self, path: Path | str, config: Config) -> None:
         self.path = Path(path)
         self._config = config
+        with refusing(self.path):
+            self.path.exists()  # not so where the name is too long
         known = self.path / "config.json"
         if known.exists():
             other = Config.from_json_dict(_read_json(known))
@@ -184,24 +187,28 @@ def read_finished(run: Path | str, name: str) -> dict[str, Any]:
 
 def received(place: Path) -> str:
     """What somebody gave in place of a folder, in words."""
-    if place.is_dir():
+    if os.path.isdir(place):  # False, without an error, for a name that is too long
         return f"the folder '{place}'"
-    if place.suffix.lower() in KERAS_FILES and place.is_file():
+    if _is_keras_file(place):
         return f"the Keras file '{place}'"
-    return f"the file '{place}'" if place.exists() else f"'{place}', which is not there"
+    return f"the file '{place}'" if os.path.exists(place) else f"'{place}', which is not there"
+
+
+def _is_keras_file(place: Path) -> bool:
+    return place.suffix.lower() in KERAS_FILES and os.path.isfile(place)
 
 
 def _check_is_run(run: Path) -> None:
-    if (run / CONFIG_FILE).is_file():
+    if os.path.isfile(run / CONFIG_FILE):
         return
     expected = "Expected the folder of a run, which `vcam-train run` made, "
-    if run.is_dir():
+    if os.path.isdir(run):
         raise ConfigError(
             f"{expected}received {received(run)} without {CONFIG_FILE}. Give the run's folder, "
             "such as build/runs/NAME."
         )
     advice = "Give the run's folder, such as build/runs/NAME."
-    if run.suffix.lower() in KERAS_FILES and run.is_file():
+    if _is_keras_file(run):
         advice = (
             "A network alone does not say what its input and its scores mean. `vcam-train layers` "
             "shows it, and the setting start_from trains on from its weights."

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from vcam_client.errors import ConfigError
 from vcam_client.spec import CamLayer
 from vcam_training.cams.perfect_map import perfect_map_dice
 from vcam_training.cams.receptive_field import cam_layer
@@ -102,10 +103,7 @@ def _train(
     steps = steps_per_epoch(data.train, config.batch_size)
     checkpoint = folder.last_checkpoint()
     with scope(strategy):
-        if checkpoint:
-            model = keras.models.load_model(checkpoint)
-        else:
-            model = build(config, data, steps, report)
+        model = _resumed(checkpoint) if checkpoint else build(config, data, steps, report)
     layer = cam_layer(model, config.model.target_layer)
     folder.begin(_facts(data, Path(data_folder)))
     folder.write_json(
@@ -176,6 +174,21 @@ def _train(
         report(f"  {line}")
     report(f"Finished in {clock(time.monotonic() - started)}: {folder.path}")
     return folder.path
+
+
+def _resumed(checkpoint: Path) -> keras.Model:
+    """The network and the optimizer's state of a checkpoint.
+
+    Raises:
+        ConfigError: it can't be read.
+    """
+    try:
+        return keras.models.load_model(checkpoint)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(
+            f"Expected the last epoch's network in '{checkpoint}', received a file that Keras "
+            "can't read. Put it back from a copy, or train again into another folder with --out."
+        ) from error
 
 
 def _is_over(config: Config, history: list[Row]) -> bool:
