@@ -199,3 +199,10 @@ def test_a_base_that_is_a_file_is_explained(tmp_path):
     with pytest.raises(ServableError, match="parent is writable"):
         published(tmp_path / "ct" / "deeper" / "still")
     assert [p.name for p in tmp_path.iterdir()] == ["ct"]
+
+
+def test_a_model_s_name_may_be_as_long_as_the_file_system_allows(tmp_path):
+    base = tmp_path / ("é" * 125)
+    assert len(os.fsencode(base.name)) == 250
+    assert published(base) == base / "1"
+    assert os.listdir(tmp_path) == [base.name]

@@ -251,7 +251,8 @@ def test_a_run_stopped_while_it_writes_resumes(
     def stop(folder: RunFolder, file: str, write: Callable[[Path], object]) -> None:
         place = folder.path / name
         if file == name and (folder.path / "checkpoints/epoch-0001.keras").exists():
-            place.with_name(f".part-{place.name}").write_bytes(b"half")
+            for left in (f".part-{place.name}", ".vcam-0123456789abcdef.part.keras"):
+                place.with_name(left).write_bytes(b"half")
             raise KeyboardInterrupt
         written(folder, file, write)
 
@@ -264,6 +265,7 @@ def test_a_run_stopped_while_it_writes_resumes(
     quiet(config, out, lines.append)
     assert f"Resuming after epoch 1 of {EPOCHS}" in lines
     assert_same_run(out, finished)
+    assert not [path for path in out.rglob(".*") if path.name != "tensorboard"]
 
 
 def test_a_run_stopped_before_its_first_epoch_starts_again(

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from vcam_client._calls import Traffic
 from vcam_client._cam_map import CamMap
-from vcam_client._files import write_atomically
 from vcam_client._remarks import remarks
 from vcam_client.evidence import (
     EVIDENCE_LEVEL,
@@ -28,6 +27,7 @@ from vcam_client.scores import percentages
 from vcam_client.spec import Activation, CamLayer, ModelSpec
 from vcam_client.truth import Agreement, Truth, agreement
 from vcam_client.volume import Volume
+from vcam_client.writing import write_atomically
 
 if TYPE_CHECKING:
     from vcam_client.results import WrittenFiles

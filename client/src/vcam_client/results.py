@@ -16,7 +16,6 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from vcam_client._files import written_together
 from vcam_client._options import ReadOptions
 from vcam_client._result_dict import result_dict
 from vcam_client._result_names import names_of, require_short
@@ -26,6 +25,7 @@ from vcam_client.regions import check_threshold
 from vcam_client.spec import Activation
 from vcam_client.truth import Truth
 from vcam_client.volume import Volume
+from vcam_client.writing import written_together
 
 if TYPE_CHECKING:
     from vcam_client.client import Client, Scan

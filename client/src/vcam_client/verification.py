@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from vcam_client._calls import Traffic
 from vcam_client._cam_map import CamMap
-from vcam_client._files import written_together
 from vcam_client.grid import Placement
 from vcam_client.prediction import Prediction
 from vcam_client.spec import CamLayer
+from vcam_client.writing import written_together
 
 LEAST_CONTROLS = 8
 """Other places for the marked shape below which nothing can be said."""

@@ -14,9 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vcam_client.errors import ServableError
+from vcam_client.syncing import make_folder, sync_folder, sync_tree
 
 _VERSION = re.compile(r"[0-9]+")
 _MAX_VERSION = 2**63 - 1  # TensorFlow Serving reads versions as int64
+_SHOWN = 40
+"""Characters of the base's name in that of a staging folder, which must not be too long."""
 
 
 @contextlib.contextmanager
@@ -34,9 +37,9 @@ def staging(base: Path | str) -> Iterator[Path]:
         ServableError: the folder can't be made.
     """
     base = Path(os.path.abspath(base))
-    folder = base.parent / f".{base.name}.staging-{uuid.uuid4().hex[:12]}"
+    folder = base.parent / f".{base.name[:_SHOWN]}.staging-{uuid.uuid4().hex[:12]}"
     try:
-        base.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(base.parent)
         folder.mkdir()
     except OSError as error:
         raise ServableError(
@@ -71,8 +74,8 @@ def publish(staged: Path | str, base: Path | str, version: int | None = None) ->
             "Leave it out to take the next one."
         )
     try:
-        _sync_tree(staged)
-        base.mkdir(parents=True, exist_ok=True)
+        make_folder(base)
+        sync_tree(staged)
         while True:
             taken = versions(base)
             number = version if version is not None else max(taken, default=0) + 1
@@ -83,7 +86,7 @@ def publish(staged: Path | str, base: Path | str, version: int | None = None) ->
                 )
             target = base / str(number)
             if _rename(staged, target):
-                _sync(base)
+                sync_folder(base)
                 return target
     except OSError as error:
         raise ServableError(
@@ -123,17 +126,3 @@ def _rename(staged: Path, target: Path) -> bool:
             return False
         raise
     return True
-
-
-def _sync_tree(folder: Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):
-        _sync(path)
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,12 +5,14 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from vcam_client.errors import ConfigError
+from vcam_client.errors import ConfigError, OutputError
+from vcam_training.data.alone import alone
 from vcam_training.data.download import RemoteFile, download
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
@@ -177,7 +179,7 @@ def test_the_first_download_is_believed_and_later_ones_compared_with_it(
     assert download(file, path, quiet) == SHA256
     assert (tmp_path / "scans.zip.sha256").read_text() == f"{SHA256}  scans.zip\n"
     path.write_bytes(CONTENT[::-1])
-    with pytest.raises(ConfigError, match=f"SHA-256 {SHA256}.*Delete '.*' and run again"):
+    with pytest.raises(ConfigError, match=f"SHA-256 {SHA256}.*Move '.*' away and run again"):
         download(file, path, quiet)
     assert path.exists()
     path.unlink()
@@ -189,7 +191,7 @@ def test_the_first_download_is_believed_and_later_ones_compared_with_it(
 def test_a_file_put_there_by_hand_is_checked(web: Web, tmp_path: Path) -> None:
     path = tmp_path / "scans.zip"
     path.write_bytes(b"a page that says: log in")
-    with pytest.raises(ConfigError, match=r"1,048,576 bytes, received 24\. Delete"):
+    with pytest.raises(ConfigError, match=r"1,048,576 bytes, received 24\. Move"):
         download(RemoteFile(url=web.url, size=len(CONTENT)), path, quiet)
     path.write_bytes(CONTENT)
     assert download(RemoteFile(url=web.url, size=len(CONTENT)), path, quiet) == SHA256
@@ -233,5 +235,23 @@ def test_other_addresses_are_refused(tmp_path: Path) -> None:
 
 def test_a_place_that_can_not_be_written(web: Web, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"Can't write .*another folder with --data"):
+    with pytest.raises(OutputError, match=r"Can't write .* is a file, not a folder.* with --data"):
         download(RemoteFile(url=web.url), tmp_path / "file" / "scans.zip", quiet)
+
+
+def test_two_runs_download_a_file_once(web: Web, tmp_path: Path) -> None:
+    place, told, lines = tmp_path / "scans.zip", threading.Event(), []
+
+    def report(line: str) -> None:
+        lines.append(line)
+        told.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        with alone(tmp_path / ".scans.zip.lock", quiet, "waits"):
+            waiting = pool.submit(download, RemoteFile(url=web.url), place, report)
+            assert told.wait(60)
+            place.write_bytes(CONTENT)
+        assert waiting.result(60) == SHA256
+    assert lines == ["Waiting for another run that downloads the same file"]
+    assert web.asked == []
+    assert [path.name for path in tmp_path.iterdir()] == ["scans.zip"]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from vcam_client.errors import ConfigError
+from vcam_client.errors import ConfigError, OutputError
 from vcam_client.grid import to_model_grid
 from vcam_client.reading import read_volume
 from vcam_client.spec import Fit, Grid, Resampling
@@ -107,7 +107,7 @@ def test_the_second_time_they_are_there_and_can_not_be_changed(
     assert_array_equal(again.volumes, first.volumes)
     assert again.sha256 == first.sha256
     (own,) = (tmp_path / "grids").iterdir()
-    assert {p.name for p in own.iterdir()} == {"volumes.npy", "masks.npy", "grids.json", "lock"}
+    assert {p.name for p in own.iterdir()} == {"volumes.npy", "masks.npy", "grids.json"}
 
 
 def test_scans_without_masks_have_no_file_of_them(tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ def test_a_disk_that_fills_up_is_one_clear_error(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(RowFile, "write", full)
-    with pytest.raises(ConfigError, match=r"No space left.*or make room there"):
+    with pytest.raises(OutputError, match=r"No space left.* with --data"):
         read_grids(make_scans(tmp_path), GRID, "int16", tmp_path / "grids", quiet)
 
 
@@ -322,7 +322,7 @@ def test_a_damaged_file_of_grids_is_one_clear_error(tmp_path: Path) -> None:
     read_grids(scans, GRID, "int16", tmp_path / "grids", quiet)
     (volumes,) = (tmp_path / "grids").rglob("volumes.npy")
     volumes.write_bytes(volumes.read_bytes()[:1000])
-    with pytest.raises(ConfigError, match="Delete that folder"):
+    with pytest.raises(ConfigError, match="Move that folder away"):
         read_grids(scans, GRID, "int16", tmp_path / "grids", quiet)
 
 

@@ -457,5 +457,5 @@ def test_an_evaluation_is_written_and_read(evaluation: Evaluation) -> None:
 
 def test_figures_of_another_version_are_one_clear_error(evaluation: Evaluation) -> None:
     older = {"metrics": evaluation.to_json_dict()["metrics"], "reference_maximum": 1.0}
-    with pytest.raises(ConfigError, match="Delete the run's metrics"):
+    with pytest.raises(ConfigError, match="Train it again into another folder with --out"):
         Evaluation.from_json_dict(older)

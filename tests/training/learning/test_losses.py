@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from vcam_client.errors import ConfigError
 from vcam_training.learning.losses import BatchWeighted, Loss
-from vcam_training.task import Task
+from vcam_training.task import UNKNOWN, Task
 
 TRUE = np.array([[1, 0, 0, 1], [0, 0, 1, 0], [0, 0, 0, 0]], np.float32)
 LOGITS = np.array([[2.0, -1.0, 0.5, -3.0], [0.0, 4.0, -0.5, 1.5], [-2.0, 0.3, 6.0, -7.0]])
@@ -161,3 +161,66 @@ def test_a_loss_that_does_not_fit_the_task_is_refused(loss: Loss, task: Task, sa
 def test_unknown_settings_are_refused(values: dict) -> None:
     with pytest.raises(ConfigError, match=r"loss\."):
         Loss(**values)
+
+
+KNOWN = np.array([[1, 1, 0, 1], [0, 1, 1, 0], [0, 0, 0, 0]], bool)
+SOME = np.where(KNOWN, TRUE, UNKNOWN).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["", "focal"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_unknown_labels_count_nowhere(kind: str, smoothing: float) -> None:
+    """The mean over the known labels of the batch, and no gradient for the others."""
+    loss = Loss(kind=kind, label_smoothing=smoothing)
+    built = loss.build(Task.FINDINGS, 4, all_known=False)
+    target = TRUE * (1 - smoothing) + smoothing / 2
+    each = entropy(target, LOGITS) * (missed(target, LOGITS) ** 2 if kind else 1)
+    assert float(built(SOME, LOGITS.astype(np.float32))) == pytest.approx(
+        each[KNOWN].mean(), rel=1e-5
+    )
+    other = np.where(KNOWN, LOGITS, 100.0).astype(np.float32)
+    assert float(built(SOME, other)) == pytest.approx(each[KNOWN].mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["", "focal"])
+def test_with_all_labels_known_it_is_the_loss_of_keras(kind: str) -> None:
+    loss = Loss(kind=kind, label_smoothing=0.1)
+    masked = loss.build(Task.FINDINGS, 4, all_known=False)
+    logits = LOGITS.astype(np.float32)
+    assert isinstance(masked, BatchWeighted)
+    assert float(masked(TRUE, logits)) == pytest.approx(value(loss), rel=1e-5)
+
+
+@pytest.mark.parametrize(("weights", "both"), [("batch_ratio", False), ("batch_both", True)])
+def test_weights_follow_from_known_labels(weights: str, both: bool) -> None:
+    there, absent = int(TRUE[KNOWN].sum()), int((1 - TRUE[KNOWN]).sum())
+    assert (there, absent) == (3, 2)
+    for_true = (there + absent) / there if both else absent / there
+    for_false = (there + absent) / absent if both else 1.0
+    weight = np.where(TRUE == 1, for_true, for_false)
+    wanted = (weight * entropy(TRUE, LOGITS))[KNOWN].mean()
+    built = Loss(weights=weights).build(Task.FINDINGS, 4)
+    assert float(built(SOME, LOGITS.astype(np.float32))) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_batch_without_a_known_label_has_no_loss_and_no_gradient() -> None:
+    import tensorflow as tf
+
+    built = Loss().build(Task.FINDINGS, 4, all_known=False)
+    nothing = np.full((3, 4), UNKNOWN, np.float32)
+    variable = tf.Variable(LOGITS.astype(np.float32))
+    with tf.GradientTape() as tape:
+        answer = built(nothing, variable)
+    assert float(answer) == 0.0
+    np.testing.assert_array_equal(tape.gradient(answer, variable).numpy(), 0.0)
+    variable = tf.Variable(LOGITS.astype(np.float32))
+    with tf.GradientTape() as tape:
+        answer = built(SOME, variable)
+    slope = tape.gradient(answer, variable).numpy()
+    np.testing.assert_array_equal(slope != 0, KNOWN)
+
+
+def test_targets_of_findings_say_what_is_unknown() -> None:
+    labels = TRUE.astype(bool) & KNOWN
+    np.testing.assert_array_equal(Task.FINDINGS.targets(labels, 4, KNOWN), SOME)
+    np.testing.assert_array_equal(Task.FINDINGS.targets(TRUE.astype(bool), 4), TRUE)

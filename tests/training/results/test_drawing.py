@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 from shapes import Shapes, shapes
 from sklearn.metrics import roc_curve as reference_curve
 
+from vcam_client.folder_writing import replace_folder
 from vcam_client.spec import Fit, Grid, Intensity
 from vcam_training.cams.receptive_field import cam_layer
 from vcam_training.data.contract import DataContract
@@ -17,7 +18,6 @@ from vcam_training.evaluation.calibration import Fitted
 from vcam_training.evaluation.evaluate import Fixed
 from vcam_training.evaluation.evidence_levels import EvidenceLevels
 from vcam_training.learning.history import Row
-from vcam_training.replacing import replace_folder
 from vcam_training.results import curves
 from vcam_training.results.answers import Answers
 from vcam_training.results.confusion import confusions, draw_confusions

@@ -81,7 +81,12 @@ def test_parts_of_a_volume_have_phases_of_their_own(cube: np.ndarray) -> None:
 @pytest.mark.usefixtures("cube")
 def test_a_spacing_for_each_axis(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
-    monkeypatch.setattr(report, "draw_surfaces", lambda _path, scene: drawn.append(scene.spacing))
+
+    def draw(path: Path, scene: report.Scene) -> None:
+        drawn.append(scene.spacing)
+        path.touch()
+
+    monkeypatch.setattr(report, "draw_surfaces", draw)
     done = phases("ramp.tif", "--spacing", "1,2,4", "--frames", 0)
     assert done.exit_code == 0, done.output
     assert drawn == [(1, 2, 4)]

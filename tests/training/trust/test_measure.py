@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from vcam_client.errors import ConfigError
+from vcam_client.errors import ConfigError, OutputError
 from vcam_client.spec import Explanation
 from vcam_training.data.contract import DataContract
 from vcam_training.data.dataset import Split
@@ -252,5 +252,5 @@ def test_a_report_is_whole_or_not_there(report, tmp_path, monkeypatch) -> None:
 
 def test_a_folder_that_is_a_file_is_refused(report, tmp_path) -> None:
     (tmp_path / "taken").write_text("")
-    with pytest.raises(ConfigError, match="Name another folder with --out"):
+    with pytest.raises(OutputError, match=r"is a file, not a folder.* with --out"):
         write(report, tmp_path / "taken")

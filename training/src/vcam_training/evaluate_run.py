@@ -13,6 +13,9 @@ import numpy as np
 
 from vcam_client.errors import ConfigError
 from vcam_client.spec import CamLayer, Metric, ModelSpec
+from vcam_client.syncing import make_folder
+from vcam_client.write_errors import refusing
+from vcam_client.writing import replace_file
 from vcam_serving.verify import SPEC_FILE
 from vcam_training.cams.target_layer import target_layer
 from vcam_training.config import Config, override
@@ -23,7 +26,6 @@ from vcam_training.evaluation.calibration import Fitted
 from vcam_training.evaluation.evaluate import ON_VALIDATION, Evaluation, Fixed, measure_split
 from vcam_training.evaluation.evidence_levels import EvidenceLevels
 from vcam_training.inspecting.subject import Subject, read_subject
-from vcam_training.replacing import replace_file
 from vcam_training.results.answers import Answers
 from vcam_training.results.page import Told, page
 from vcam_training.results.run_report import REPORT
@@ -224,12 +226,8 @@ def _prepare(folder: Path) -> None:
             f"Expected a folder of its own for the results, '{folder}' is a run's. Name another "
             "with --out."
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"Can't write to '{folder}' ({error}). Name another folder with --out."
-        ) from error
+    with refusing(folder):
+        make_folder(folder)
 
 
 def _with_settings(subject: Subject, settings: Sequence[str]) -> Config:

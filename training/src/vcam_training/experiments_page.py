@@ -1,6 +1,5 @@
 """A page with one row for each finished run, made from the runs' folders alone."""
 
-import shutil
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from urllib.parse import quote
 from vcam_client.errors import ConfigError
 from vcam_client.spec import Metric
 from vcam_client.table_cells import markdown_cell, markdown_code
+from vcam_client.writing import written_together
 from vcam_training import config as configs
 from vcam_training.config import Config
 from vcam_training.learning.history import read_history
@@ -116,8 +116,8 @@ def write_page(runs: Iterable[Path | str], page: Path | str) -> None:
         page: a Markdown file.
 
     Raises:
-        ConfigError: a run is not finished, two are of the same command, or the page can't
-            be written.
+        ConfigError: a run is not finished, or two are of the same command.
+        OutputError: the page can't be written.
     """
     page = Path(page)
     experiments = [read_experiment(run) for run in runs]
@@ -129,18 +129,15 @@ def write_page(runs: Iterable[Path | str], page: Path | str) -> None:
             "Name each experiment once."
         )
     folder = page.with_suffix("")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        pictures = []
+    pictures = []
+    with written_together() as files:
         for number, one in enumerate(experiments, start=1):
             place = None
             if one.picture is not None:
                 place = folder / f"{number:02d}-{one.name}.png"
-                shutil.copyfile(one.picture, place)
+                files.add(place, one.picture.read_bytes())
             pictures.append(place and place.relative_to(page.parent))
-        page.write_text(page_text(experiments, pictures), encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"Can't write to '{page}' ({error}). Name another file.") from error
+        files.add(page, page_text(experiments, pictures).encode())
 
 
 def page_text(experiments: Sequence[Experiment], pictures: Sequence[Path | None]) -> str:

@@ -27,6 +27,7 @@ from vcam_training import train
 from vcam_training.config import Config, override
 from vcam_training.evaluation.evaluate import Evaluation
 from vcam_training.run_folder import read_config, read_finished
+from vcam_training.run_lock import locked
 
 SEED_KEYS = ("seed", "data.seed")
 """Settings that a sweep's seeds set, the second where the data have one."""
@@ -160,10 +161,25 @@ def sweep(
 
     Raises:
         ConfigError: a setting, the data or a folder can't be used; nothing is trained
-            unless all settings fit.
+            unless all settings fit. Or another process sweeps there.
+        OutputError: a folder can't be written.
     """
     planned = trials(config, axes, seeds)
-    finished = {one.trial.folder: one for one in _found(config, axes, planned, Path(out))}
+    with locked(Path(out), "sweeps", report):
+        return _sweep(config, axes, planned, Path(out), data_folder, done, report)
+
+
+def _sweep(
+    config: Config,
+    axes: Sequence[Axis],
+    planned: Sequence[Trial],
+    out: Path,
+    data_folder: Path | str,
+    done: Callable[[Sequence[Done]], None],
+    report: Report,
+) -> tuple[Done, ...]:
+    """Sweeps in a folder that is locked; arguments as for `sweep`."""
+    finished = {one.trial.folder: one for one in _found(config, axes, planned, out)}
     more = len(finished.keys() - {trial.folder for trial in planned})
     if more:
         report(
@@ -175,7 +191,7 @@ def sweep(
         report(f"{trial.folder}  (run {number} of {len(planned)})")
         folder = train.run(
             trial.config,
-            Path(out) / trial.folder,
+            out / trial.folder,
             data_folder=data_folder,
             report=lambda line: report(f"  {line}"),
         )

@@ -12,8 +12,8 @@ from matplotlib.ticker import NullFormatter
 
 from vcam_client.errors import ConfigError
 from vcam_client.table_cells import CsvWriter
+from vcam_client.writing import replace_file
 from vcam_training.drawing import GREY, canvas, plain
-from vcam_training.replacing import replace_file
 from vcam_training.sweep import Done
 
 _LOG_FROM = 8.0
@@ -57,7 +57,7 @@ def write_figures(out: Path | str, runs: Sequence[Done]) -> None:
     }
     replace_file(Path(out) / "sweep.csv", write_csv)
     text = json.dumps(values, indent=2) + "\n"
-    replace_file(Path(out) / "sweep.json", lambda part: part.write_text(text))
+    replace_file(Path(out) / "sweep.json", lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def metric_names(runs: Sequence[Done]) -> list[str]:

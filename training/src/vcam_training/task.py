@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from vcam_client.spec import Activation
 
+UNKNOWN = -1.0
+"""Target of a finding that is not known; no loss counts it."""
+
 
 class Task(enum.Enum):
     """How the labels of a data set are to be read, and what the scores of a model are.
@@ -25,18 +28,22 @@ class Task(enum.Enum):
         """Of the served scores."""
         return _ACTIVATIONS[self]
 
-    def targets(self, labels: NDArray, outputs: int) -> NDArray[np.float32]:
+    def targets(
+        self, labels: NDArray, outputs: int, known: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
         """What the logits of a network are compared with, float32 [n, outputs].
 
         Args:
             labels: as the task has them.
             outputs: logits of the network; 1 for two exclusive classes is the second class.
+            known: bool [n, K], which findings are; the others become UNKNOWN. None for all.
         """
         if self is Task.CLASSES:
             if outputs == 1:
                 return labels[:, None].astype(np.float32)
             return np.eye(outputs, dtype=np.float32)[labels]
-        return labels.astype(np.float32)
+        found = labels.astype(np.float32)
+        return found if known is None else np.where(known, found, np.float32(UNKNOWN))
 
 
 _ACTIVATIONS = {

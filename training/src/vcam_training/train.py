@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from vcam_client.errors import ConfigError
 from vcam_client.spec import CamLayer
 from vcam_training.cams.perfect_map import perfect_map_dice
 from vcam_training.cams.receptive_field import cam_layer
@@ -27,6 +28,7 @@ from vcam_training.learning.precision import in_float32
 from vcam_training.results.curves import draw_curves
 from vcam_training.results.run_report import write_run_page, write_run_results
 from vcam_training.run_folder import RunFolder, read_finished
+from vcam_training.run_lock import locked
 from vcam_training.running.building import build
 from vcam_training.running.devices import device_text, scope
 from vcam_training.running.epochs import Epochs, clock, in_short
@@ -62,7 +64,9 @@ def run(
         The run's folder.
 
     Raises:
-        ConfigError: the config, the data or the folder can't be used.
+        ConfigError: the config, the data or the folder can't be used, or another process
+            trains in it.
+        OutputError: the folder can't be written.
     """
     folder = RunFolder(out, config)
     if folder.finished:
@@ -70,6 +74,22 @@ def run(
         _report_figures(folder.path, report)
         return folder.path
     check_tracking(mlflow)
+    with locked(folder.path, "trains", report):
+        folder = RunFolder(out, config)  # as another process may have left it
+        if not folder.finished:
+            return _train(folder, config, data_folder, strategy, mlflow, report)
+    return run(config, out, report=report)
+
+
+def _train(
+    folder: RunFolder,
+    config: Config,
+    data_folder: Path | str,
+    strategy: str,
+    mlflow: Path | str | None,
+    report: Report,
+) -> Path:
+    """Trains in a folder that is locked; arguments as for `run`."""
     started = time.monotonic()
 
     report(f"Training on {device_text(strategy)}")
@@ -83,10 +103,7 @@ def run(
     steps = steps_per_epoch(data.train, config.batch_size)
     checkpoint = folder.last_checkpoint()
     with scope(strategy):
-        if checkpoint:
-            model = keras.models.load_model(checkpoint)
-        else:
-            model = build(config, data, steps, report)
+        model = _resumed(checkpoint) if checkpoint else build(config, data, steps, report)
     layer = cam_layer(model, config.model.target_layer)
     folder.begin(_facts(data, Path(data_folder)))
     folder.write_json(
@@ -157,6 +174,21 @@ def run(
         report(f"  {line}")
     report(f"Finished in {clock(time.monotonic() - started)}: {folder.path}")
     return folder.path
+
+
+def _resumed(checkpoint: Path) -> keras.Model:
+    """The network and the optimizer's state of a checkpoint.
+
+    Raises:
+        ConfigError: it can't be read.
+    """
+    try:
+        return keras.models.load_model(checkpoint)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(
+            f"Expected the last epoch's network in '{checkpoint}', received a file that Keras "
+            "can't read. Put it back from a copy, or train again into another folder with --out."
+        ) from error
 
 
 def _is_over(config: Config, history: list[Row]) -> bool:

@@ -53,8 +53,8 @@ def inspect(
         return
     volume = found.require_volume()
     if picture is not None:
-        from vcam_client._files import write_atomically
         from vcam_client._planes import planes_png
+        from vcam_client.writing import write_atomically
 
         write_atomically(picture, planes_png(volume))
         click.echo(f"\nWrote {picture}", err=as_json)

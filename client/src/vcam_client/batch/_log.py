@@ -13,10 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from vcam_client._files import write_atomically
 from vcam_client.batch import _table
 from vcam_client.batch._own_results import LOG_NAME
 from vcam_client.errors import InputError, OutputError
+from vcam_client.writing import write_atomically
 
 Record = Mapping[str, Any]
 

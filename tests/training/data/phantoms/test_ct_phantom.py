@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vcam_client import read_volume
-from vcam_client.errors import ConfigError
+from vcam_client.errors import ConfigError, OutputError
 from vcam_client.grid import to_model_grid
 from vcam_training.cams.receptive_field import cam_layer
 from vcam_training.config import Config, load
@@ -194,7 +194,7 @@ def test_a_complete_data_set_is_left_alone(index: Path) -> None:
 def test_a_folder_of_other_settings_is_refused(index: Path, settings: tuple[Counts, int]) -> None:
     counts, seed = settings
     before = files_of(index.parent)
-    with pytest.raises(ConfigError, match=r"other settings.*delete this one"):
+    with pytest.raises(ConfigError, match=r"other settings.*Name another folder"):
         write(index.parent, counts, seed=seed)
     assert files_of(index.parent) == before
 
@@ -219,14 +219,14 @@ def test_interrupted_writing_is_taken_up(tmp_path: Path) -> None:
 
 def test_a_file_in_the_way_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"Can't write to .*Name another folder"):
+    with pytest.raises(OutputError, match=r"file' is a file, not a folder.* with --data"):
         write(tmp_path / "file" / "phantoms", SMALL)
 
 
 @pytest.mark.parametrize("content", ["{", '{"path": "x"}\n', json.dumps({"more": 1})])
 def test_a_damaged_index_is_one_clear_error(tmp_path: Path, content: str) -> None:
     (tmp_path / "index.jsonl").write_text(content)
-    with pytest.raises(ConfigError, match="Delete the folder"):
+    with pytest.raises(ConfigError, match="Move the folder away"):
         read_index(tmp_path / "index.jsonl")
 
 

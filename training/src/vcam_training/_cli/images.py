@@ -49,10 +49,11 @@ def images(
       vcam-train images labels.csv --fold test --finding Mass --sample 10 |
         vcam-client predict - --class Mass --out results/
     """
+    from vcam_training.data.finding_labels import FindingLabels
     from vcam_training.data.radiographs.chest_xray_images import find_images
     from vcam_training.data.radiographs.chest_xray_table import read_names, read_table
 
-    chosen = read_table(table).filtered(
+    chosen = read_table(table, labels=FindingLabels(uncertain="ignore")).filtered(
         fold=fold,
         finding=finding,
         starter=None if starter is None else read_names(starter),

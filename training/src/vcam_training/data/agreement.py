@@ -67,6 +67,9 @@ def check_split(expected: DataContract, split: Split, names: tuple[str, ...]) ->
             f"shape {list(labels.shape)}{highest}. Give data with the labels of the training."
         )
 
+    if not split.is_known.any() and len(split):
+        raise ConfigError("Expected labels that are known, received none. Give data with labels.")
+
 
 def _same(one: Any, other: Any) -> bool:
     if isinstance(one, tuple | list) and isinstance(other, tuple | list):

@@ -41,6 +41,11 @@ def check(data: DataSet) -> tuple[str, ...]:
         "data that can be trained on",
         [
             *(f"no volume in the {name} split" for name, split in splits.items() if not len(split)),
+            *(
+                f"no known label in the {name} split"
+                for name, split in splits.items()
+                if len(split) and not split.is_known.any()
+            ),
             *_leaks(splits),
             *_strange_masks(data),
             *([f"the same {data.contract.task.value} in all of the train split"] * all(constant)),
@@ -74,9 +79,11 @@ def _strange_masks(data: DataSet) -> Iterator[str]:
 
 def _constant_labels(data: DataSet) -> list[bool]:
     """Of each finding or target, whether it is the same in all of the training split."""
-    labels = data.train.labels
-    columns = labels[:, None] if labels.ndim == 1 else labels
-    return [bool((column == column[:1]).all()) for column in columns.T]
+    labels, known = data.train.labels, data.train.is_known
+    if labels.ndim == 1:
+        labels, known = labels[:, None], known[:, None]
+    columns = [column[which] for column, which in zip(labels.T, known.T, strict=True)]
+    return [bool((column == column[:1]).all()) for column in columns]
 
 
 def _never_vary(data: DataSet, constant: list[bool]) -> Iterator[str]:

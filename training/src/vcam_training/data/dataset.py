@@ -32,6 +32,8 @@ class Split:
         finding_masks: by index of a finding, bool [n, *grid] each.
         groups: [n] of strings, such as patients, that must not be in two splits; or None.
         names: [n], what reports call a volume; empty if they have no names.
+        known: bool [n, K], which labels of findings are known; None for all. The others are False
+            in `labels`, and in no loss and no figure.
 
     Raises:
         ConfigError: lengths or shapes differ, or a value is not finite.
@@ -43,8 +45,16 @@ class Split:
     finding_masks: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict)
     groups: NDArray[np.str_] | None = None
     names: tuple[str, ...] = ()
+    known: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
+        if self.known is not None and (
+            self.labels.dtype != bool or self.known.shape != self.labels.shape
+        ):
+            raise ConfigError(
+                f"Expected known labels of findings of shape {self.labels.shape}, received "
+                f"{self.known.shape}. Check the data set's index."
+            )
         if self.volumes.shape != self.masks.shape or len(self.labels) != len(self.volumes):
             raise ConfigError(
                 f"Expected as many labels and masks as volumes, received {self.volumes.shape}, "
@@ -71,6 +81,13 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def is_known(self) -> NDArray[np.bool_]:
+        """Bool of the shape of the labels: which are known."""
+        if self.known is None:
+            return np.broadcast_to(np.True_, self.labels.shape)
+        return self.known
 
     def mask(self, index: int, class_index: int) -> NDArray[np.bool_]:
         """Bool [*grid]: what makes the class true in a volume; for findings, its own mask."""
@@ -197,4 +214,6 @@ def sha256_of(*splits: Split) -> str:
     for split in splits:
         digest.update(np.ascontiguousarray(split.volumes).tobytes())
         digest.update(np.ascontiguousarray(split.labels).tobytes())
+        if split.known is not None:
+            digest.update(np.ascontiguousarray(split.known).tobytes())
     return digest.hexdigest()

@@ -19,6 +19,10 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 from vcam_client.errors import ConfigError
+from vcam_client.syncing import make_folder, sync, sync_folder
+from vcam_client.write_errors import refusing
+from vcam_client.writing import write_atomically
+from vcam_training.data.alone import alone
 from vcam_training.data.dataset import Report
 
 _TIMEOUT_S = 30.0
@@ -59,21 +63,23 @@ def download(file: RemoteFile, path: Path, report: Report) -> str:
 
     Raises:
         ConfigError: no network, an answer that is none, or a file that isn't the right one.
+        OutputError: it can't be written.
     """
     if path.exists():
         return _check(file, path, path)
     part = path.with_name(f"{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _fetch(file, part, path, report)
-        found = _check(file, part, path)
-        _write_hash(path, found)
-        os.replace(part, path)
-    except OSError as error:
-        raise ConfigError(
-            f"Can't write '{path}' ({error}). Make room, or name another folder with --data."
-        ) from error
-    _validator(part).unlink(missing_ok=True)
+    with refusing(path, "--data"):
+        make_folder(path.parent)
+        with alone(path.with_name(f".{path.name}.lock"), report, "downloads the same file"):
+            if path.exists():
+                return _check(file, path, path)
+            _fetch(file, part, path, report)
+            found = _check(file, part, path)
+            _write_hash(path, found)
+            sync(part)
+            os.replace(part, path)
+            sync_folder(path.parent)
+            _validator(part).unlink(missing_ok=True)
     return found
 
 
@@ -185,7 +191,7 @@ def _check(file: RemoteFile, there: Path, path: Path) -> str:
         _validator(there).unlink(missing_ok=True)
         advice = f"It was deleted. Run again, or: {_by_hand(file, path)}"
     else:
-        advice = f"Delete '{path}' and run again to download it."
+        advice = f"Move '{path}' away and run again to download it."
     raise ConfigError(f"Expected {path.name} with {expected}, received {received}. {advice}")
 
 
@@ -211,7 +217,8 @@ def _write_validator(part: Path, headers: Mapping[str, str]) -> None:
     """Keeps what tells this version of the file from another; weak tags can't."""
     tag = headers.get("ETag", "")
     strong = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
-    _validator(part).write_text(json.dumps({"validator": strong}))
+    text = json.dumps({"validator": strong})
+    write_atomically(_validator(part), text.encode(), option="--data")
 
 
 def _read_validator(part: Path) -> str:
@@ -221,7 +228,8 @@ def _read_validator(part: Path) -> str:
 
 
 def _write_hash(path: Path, found: str) -> None:
-    path.with_name(f"{path.name}.sha256").write_text(f"{found}  {path.name}\n")
+    text = f"{found}  {path.name}\n"
+    write_atomically(path.with_name(f"{path.name}.sha256"), text.encode(), option="--data")
 
 
 def _read_hash(path: Path) -> str:

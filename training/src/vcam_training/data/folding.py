@@ -60,6 +60,9 @@ def _pooled(one: Split, other: Split) -> Split:
     return Split(
         volumes=concatenated(one.volumes, other.volumes),
         labels=np.concatenate([one.labels, other.labels]),
+        known=None
+        if one.known is None and other.known is None
+        else np.concatenate([one.is_known, other.is_known]),
         masks=_masks(one.masks, other.masks, shape),
         finding_masks={
             at: _masks(
@@ -90,6 +93,7 @@ def _part(split: Split, index: NDArray[np.intp]) -> Split:
     return Split(
         volumes=chosen(split.volumes, index),
         labels=split.labels[index],
+        known=None if split.known is None else split.known[index],
         masks=chosen(split.masks, index),
         finding_masks={at: chosen(masks, index) for at, masks in split.finding_masks.items()},
         groups=None if split.groups is None else split.groups[index],

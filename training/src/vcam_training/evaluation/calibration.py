@@ -94,17 +94,22 @@ def calibrate(
     return check(fit(validation_logits, validation_labels), test_logits, test_labels)
 
 
-def fit(logits: NDArray, labels: NDArray) -> Fitted:
+def fit(logits: NDArray, labels: NDArray, known: NDArray[np.bool_] | None = None) -> Fitted:
     """What a validation split sets.
 
     Args:
         logits: [n, K], two for a model with one logit.
         labels: int [n], or bool [n, K] for findings.
+        known: bool [n, K], which findings are; None for all.
     """
-    temperature = fit_temperature(logits, labels)
+    temperature = fit_temperature(logits, labels, known)
     if labels.ndim == 2:
         scores = scores_of(logits, temperature, exclusive=False)
-        of_each = tuple(map(decision_threshold, scores.T, labels.T))
+        which = _all_or(known, labels)
+        of_each = tuple(
+            decision_threshold(scores[which[:, k], k], labels[which[:, k], k])
+            for k in range(labels.shape[1])
+        )
         return Fitted(temperature=temperature, decision_threshold=None, finding_thresholds=of_each)
     decision = None
     if logits.shape[1] == 2:
@@ -112,10 +117,12 @@ def fit(logits: NDArray, labels: NDArray) -> Fitted:
     return Fitted(temperature=temperature, decision_threshold=decision)
 
 
-def check(fitted: Fitted, logits: NDArray, labels: NDArray) -> Calibration:
+def check(
+    fitted: Fitted, logits: NDArray, labels: NDArray, known: NDArray[np.bool_] | None = None
+) -> Calibration:
     """What held-out volumes say about it; arguments as for `fit`."""
     before, after = (
-        reliability(scores_of(logits, t, exclusive=labels.ndim == 1), labels)
+        reliability(scores_of(logits, t, exclusive=labels.ndim == 1), labels, known)
         for t in (1.0, fitted.temperature)
     )
     return Calibration(
@@ -159,7 +166,9 @@ def scores_of(
     return scores
 
 
-def fit_temperature(logits: NDArray, labels: NDArray) -> float:
+def fit_temperature(
+    logits: NDArray, labels: NDArray, known: NDArray[np.bool_] | None = None
+) -> float:
     """The temperature that makes the labels most likely, but no certainty of few volumes.
 
     Above 1 it is the one with the highest likelihood. Below 1, where scores become more
@@ -171,33 +180,46 @@ def fit_temperature(logits: NDArray, labels: NDArray) -> float:
     Args:
         logits: [n, K], at least one row, finite; two for a model with one logit.
         labels: int [n], or bool [n, K] for findings.
+        known: bool [n, K], which findings are; None for all.
 
     Returns:
         1/20 … 20.
     """
     likeliest, cautious = (
-        _lowest(loss, logits, labels) for loss in (negative_log_likelihood, smoothed_loss)
+        _lowest(lambda t, loss=loss: loss(logits, labels, t, known))
+        for loss in (negative_log_likelihood, smoothed_loss)
     )
     temperature = max(likeliest, min(1.0, cautious))
-    gain = negative_log_likelihood(logits, labels, 1.0) - negative_log_likelihood(
-        logits, labels, temperature
+    gain = negative_log_likelihood(logits, labels, 1.0, known) - negative_log_likelihood(
+        logits, labels, temperature, known
     )
     return temperature if gain > _SMALLEST_GAIN else 1.0
 
 
-def negative_log_likelihood(logits: NDArray, labels: NDArray, temperature: float) -> float:
+def negative_log_likelihood(
+    logits: NDArray,
+    labels: NDArray,
+    temperature: float,
+    known: NDArray[np.bool_] | None = None,
+) -> float:
     """Its mean, over the volumes, or the volumes' findings.
 
     Args:
         logits: [n, K]; two for a model with one logit.
         labels: int [n], or bool [n, K] for findings.
         temperature: divides the logits.
+        known: bool [n, K], which findings are; None for all.
     """
     target = np.eye(logits.shape[1])[labels] if labels.ndim == 1 else labels.astype(np.float64)
-    return _cross_entropy(logits, target, temperature, exclusive=labels.ndim == 1)
+    return _cross_entropy(logits, target, temperature, known, exclusive=labels.ndim == 1)
 
 
-def smoothed_loss(logits: NDArray, labels: NDArray, temperature: float) -> float:
+def smoothed_loss(
+    logits: NDArray,
+    labels: NDArray,
+    temperature: float,
+    known: NDArray[np.bool_] | None = None,
+) -> float:
     """The same of smoothed labels.
 
     Each class counts as if
@@ -208,9 +230,12 @@ def smoothed_loss(logits: NDArray, labels: NDArray, temperature: float) -> float
     if labels.ndim == 1:
         target = _smoothed(labels, logits.shape[1])
     else:
-        pairs = [_smoothed(finding.astype(int), 2) for finding in labels.T]
+        pairs = [
+            _smoothed(finding.astype(int), 2, which)
+            for finding, which in zip(labels.T, _all_or(known, labels).T, strict=True)
+        ]
         target = np.stack([pair[:, 1] for pair in pairs], axis=1)
-    return _cross_entropy(logits, target, temperature, exclusive=labels.ndim == 1)
+    return _cross_entropy(logits, target, temperature, known, exclusive=labels.ndim == 1)
 
 
 def decision_threshold(scores: NDArray, positive: NDArray[np.bool_]) -> float | None:
@@ -232,13 +257,11 @@ def decision_threshold(scores: NDArray, positive: NDArray[np.bool_]) -> float | 
     return min(middles, key=lambda middle: abs(middle - EVEN), default=None)
 
 
-def _lowest(
-    loss: Callable[[NDArray, NDArray, float], float], logits: NDArray, labels: NDArray
-) -> float:
+def _lowest(loss: Callable[[float], float]) -> float:
     """The temperature at which a loss is lowest; it has a single minimum over log T."""
     reach = np.log(LARGEST_TEMPERATURE)
     found = minimize_scalar(
-        lambda log_t: loss(logits, labels, float(np.exp(log_t))),
+        lambda log_t: loss(float(np.exp(log_t))),
         bounds=(-reach, reach),
         method="bounded",
         options={"xatol": _TOLERANCE},
@@ -247,15 +270,30 @@ def _lowest(
 
 
 def _cross_entropy(
-    logits: NDArray, target: NDArray[np.float64], temperature: float, *, exclusive: bool
+    logits: NDArray,
+    target: NDArray[np.float64],
+    temperature: float,
+    known: NDArray[np.bool_] | None,
+    *,
+    exclusive: bool,
 ) -> float:
     scaled = np.asarray(logits, np.float64) / temperature
     if exclusive:
         return float(-(target * log_softmax(scaled, axis=1)).sum(axis=1).mean())
-    return float(-(target * log_expit(scaled) + (1 - target) * log_expit(-scaled)).mean())
+    each = -(target * log_expit(scaled) + (1 - target) * log_expit(-scaled))
+    if known is not None:
+        each = each[known]
+    return float(each.mean()) if each.size else 0.0
 
 
-def _smoothed(labels: NDArray, classes: int) -> NDArray[np.float64]:
-    """float64 [n, K] from int [n]."""
-    counts = np.bincount(labels, minlength=classes)[labels, None]
+def _all_or(known: NDArray[np.bool_] | None, labels: NDArray) -> NDArray[np.bool_]:
+    return np.ones(labels.shape, bool) if known is None else known
+
+
+def _smoothed(
+    labels: NDArray, classes: int, known: NDArray[np.bool_] | None = None
+) -> NDArray[np.float64]:
+    """float64 [n, K] from int [n], counted among the known ones."""
+    seen = labels if known is None else labels[known]
+    counts = np.bincount(seen, minlength=classes)[labels, None]
     return (counts * np.eye(classes)[labels] + 1) / (counts + classes)

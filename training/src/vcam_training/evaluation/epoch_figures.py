@@ -29,7 +29,9 @@ def check_monitor(task: Task, monitor: str) -> None:
         )
 
 
-def epoch_figures(task: Task, logits: NDArray, labels: NDArray) -> dict[str, float]:
+def epoch_figures(
+    task: Task, logits: NDArray, labels: NDArray, known: NDArray[np.bool_] | None = None
+) -> dict[str, float]:
     """Figures by name.
 
     Classes: accuracy and auc, of several classes the mean of each against the others.
@@ -40,6 +42,7 @@ def epoch_figures(task: Task, logits: NDArray, labels: NDArray) -> dict[str, flo
         task: of the labels.
         logits: [n, K], two for a model with one logit.
         labels: as the task has them.
+        known: bool [n, K], which findings are; None for all.
     """
     if task is Task.REGRESSION:
         error = logits - labels
@@ -47,7 +50,7 @@ def epoch_figures(task: Task, logits: NDArray, labels: NDArray) -> dict[str, flo
         explained = 1 - (error**2).mean(axis=0) / np.where(spread > 0, spread, 1.0)
         return {"mae": float(np.abs(error).mean()), "r2": float(explained.mean())}
     if task is Task.FINDINGS:
-        return {"auc": mean_auc(logits, labels)}
+        return {"auc": mean_auc(logits, labels, known)}
     accuracy = float((logits.argmax(axis=1) == labels).mean())
     if logits.shape[1] == 2:
         # The difference ranks as scores do.
@@ -57,16 +60,23 @@ def epoch_figures(task: Task, logits: NDArray, labels: NDArray) -> dict[str, flo
     return {"accuracy": accuracy, "auc": area}
 
 
-def mean_auc(scores: NDArray, labels: NDArray[np.bool_]) -> float:
+def mean_auc(
+    scores: NDArray, labels: NDArray[np.bool_], known: NDArray[np.bool_] | None = None
+) -> float:
     """Mean area under the ROC curve over columns with both kinds; half where none has.
 
     Args:
         scores: [n, K].
         labels: bool [n, K].
+        known: bool [n, K], which labels are; None for all.
     """
+    columns = [
+        (column, there) if known is None else (column[known[:, k]], there[known[:, k]])
+        for k, (column, there) in enumerate(zip(scores.T, labels.T, strict=True))
+    ]
     areas = [
         auc(column[there], column[~there])
-        for column, there in zip(scores.T, labels.T, strict=True)
+        for column, there in columns
         if there.any() and not there.all()
     ]
     return float(np.mean(areas)) if areas else 0.5

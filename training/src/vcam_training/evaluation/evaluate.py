@@ -118,8 +118,8 @@ class Evaluation:
         except (KeyError, TypeError) as error:
             raise ConfigError(
                 "Expected the figures of a run of this version of vcam, received some with a "
-                f"wrong or missing part ({error}). Delete the run's metrics.json; the command "
-                "that trained it measures again."
+                f"wrong or missing part ({error}). Train it again into another folder with "
+                "--out."
             ) from error
 
 
@@ -238,16 +238,18 @@ def measure_split(
             maps.add(one.index, one.cams[fixed.method])
     else:
         logits = model.predict(plain_batches(split, _BATCH), verbose=0)
-    calibration = None if fixed.fitted is None else check(fixed.fitted, logits, split.labels)
+    calibration = (
+        None if fixed.fitted is None else check(fixed.fitted, logits, split.labels, split.known)
+    )
     found = [
-        *_score_metrics(contract, logits, split.labels, calibration, fixed.target_means),
+        *_score_metrics(contract, logits, split, calibration, fixed.target_means),
         *maps.metrics(logits, fixed.fitted),
     ]
     regression = contract.task is Task.REGRESSION
     return Measured(
         metrics=tuple(replace(metric, split=name) for metric in found),
         calibration=calibration,
-        notes=() if regression else unmeasured(split.labels, contract.labels),
+        notes=() if regression else unmeasured(split.labels, contract.labels, split.known),
         logits=logits,
     )
 
@@ -255,11 +257,13 @@ def measure_split(
 def _score_metrics(
     contract: DataContract,
     logits: NDArray[np.float32],
-    labels: NDArray,
+    split: Split,
     calibration: Calibration | None,
     target_means: tuple[float, ...],
 ) -> list[Metric]:
+    labels, names = split.labels, contract.labels
     if calibration is None:
-        return regression_metrics(logits, labels, target_means, contract.labels)
-    of_task = class_metrics if contract.task is Task.CLASSES else finding_metrics
-    return of_task(logits, labels, calibration, contract.labels)
+        return regression_metrics(logits, labels, target_means, names)
+    if contract.task is Task.CLASSES:
+        return class_metrics(logits, labels, calibration, names)
+    return finding_metrics(logits, labels, calibration, names, split.known)

@@ -150,7 +150,7 @@ def measure(
             if given.has_mask[at]:
                 shown = heatmap_on_grid(cams[0], mask.shape, layer)
                 dice[name][at] = dice_by_threshold(shown, mask)
-    fitted = None if task is Task.REGRESSION else fit(logits, split.labels)
+    fitted = None if task is Task.REGRESSION else fit(logits, split.labels, split.known)
     is_positive = given.can_be_positive & given.is_found(logits, fitted, task)
     return Measured(
         logits=logits,

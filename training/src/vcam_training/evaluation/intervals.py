@@ -92,7 +92,11 @@ def auc_interval(
 
 
 def mean_auc_interval(
-    scores: NDArray, labels: NDArray[np.bool_], *, seed: int = 0
+    scores: NDArray,
+    labels: NDArray[np.bool_],
+    known: NDArray[np.bool_] | None = None,
+    *,
+    seed: int = 0,
 ) -> tuple[float, float]:
     """95 % percentile bootstrap interval of the mean area of several columns.
 
@@ -103,19 +107,30 @@ def mean_auc_interval(
     Args:
         scores: [n, K], finite.
         labels: bool [n, K], both kinds in each column.
+        known: bool [n, K], which labels are; None for all.
         seed: of the resampling.
     """
-    pairs = list(zip(scores.T, labels.T, strict=True))
-    known = {auc(column[there], column[~there]) for column, there in pairs}
-    if known in ({0.0}, {1.0}):
+    rows = _known_rows(labels, known)
+    pairs = [(scores[at, k], labels[at, k]) for k, at in enumerate(rows)]
+    seen = {auc(column[there], column[~there]) for column, there in pairs}
+    if seen in ({0.0}, {1.0}):
         fewest = min(min(there.sum(), (~there).sum()) for _, there in pairs)
-        return _of_pairs(known.pop(), int(fewest))
-    columns = [_Sorted.of(*pair) for pair in pairs]
+        return _of_pairs(seen.pop(), int(fewest))
+    columns = [(at, _Sorted.of(*pair)) for at, pair in zip(rows, pairs, strict=True)]
     areas = []
     for counts in _resampled_counts(len(scores), seed):
-        each = [area for column in columns if (area := column.area(counts)) is not None]
+        each = [area for at, column in columns if (area := column.area(counts[at])) is not None]
         areas.append(np.mean(each) if each else _CHANCE)
     return percentile_interval(np.array(areas))
+
+
+def _known_rows(
+    labels: NDArray[np.bool_], known: NDArray[np.bool_] | None
+) -> list[NDArray[np.intp]]:
+    """The rows of each column whose label is known."""
+    if known is None:
+        return [np.arange(len(labels))] * labels.shape[1]
+    return [np.flatnonzero(column) for column in known.T]
 
 
 def _of_pairs(area: float, pairs: int) -> tuple[float, float]:
@@ -186,11 +201,19 @@ def auc_metric(
 
 
 def mean_auc_metric(
-    name: str, scores: NDArray, labels: NDArray[np.bool_], *, split: str = "test"
+    name: str,
+    scores: NDArray,
+    labels: NDArray[np.bool_],
+    known: NDArray[np.bool_] | None = None,
+    *,
+    split: str = "test",
 ) -> Metric:
     """A mean area of several columns as a Metric; arguments as for `mean_auc_interval`."""
-    areas = [auc(s[there], s[~there]) for s, there in zip(scores.T, labels.T, strict=True)]
-    interval = mean_auc_interval(scores, labels)
+    areas = [
+        auc(scores[at, k][labels[at, k]], scores[at, k][~labels[at, k]])
+        for k, at in enumerate(_known_rows(labels, known))
+    ]
+    interval = mean_auc_interval(scores, labels, known)
     return _metric(name, float(np.mean(areas)), interval, len(scores), split, _CHANCE)
 
 

@@ -57,19 +57,26 @@ class Reliability:
         return cls(**{**values, "bins": tuple(Bin(**one) for one in values["bins"])})
 
 
-def reliability(scores: NDArray[np.float64], labels: NDArray, *, seed: int = 0) -> Reliability:
+def reliability(
+    scores: NDArray[np.float64],
+    labels: NDArray,
+    known: NDArray[np.bool_] | None = None,
+    *,
+    seed: int = 0,
+) -> Reliability:
     """The reliability of scores.
 
     Args:
         scores: float64 [n, K], at least one row.
         labels: int [n], or bool [n, K] for findings.
+        known: bool [n, K], which findings are, at least one; None for all.
         seed: of the resampling.
     """
-    score, true = _claims(scores, labels)
+    score, true, volume = _claims(scores, labels, known)
     at = bin_of(score)
     error = _error(at, true - score)
-    rows = len(labels)
-    lower, upper, perfect = _resampled(at, score, true, rows, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    lower, upper, perfect = _resampled(at, score, true, volume, len(labels), rng)
     return Reliability(
         error=error,
         lower=min(lower, error),
@@ -87,7 +94,7 @@ def expected_calibration_error(scores: NDArray[np.float64], labels: NDArray) -> 
         scores: float64 [n, K].
         labels: int [n], or bool [n, K] for findings.
     """
-    score, true = _claims(scores, labels)
+    score, true, _ = _claims(scores, labels, None)
     return _error(bin_of(score), true - score)
 
 
@@ -97,14 +104,17 @@ def bin_of(score: NDArray[np.float64]) -> NDArray[np.intp]:
 
 
 def _claims(
-    scores: NDArray[np.float64], labels: NDArray
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The scores that are checked, float64 [m], and whether each came true, 0 or 1."""
+    scores: NDArray[np.float64], labels: NDArray, known: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
+    """The scores that are checked, float64 [m], whether each came true, 0 or 1, and its volume."""
     if labels.ndim == 2:
-        return scores.ravel(), labels.ravel().astype(np.float64)
+        which = np.ones(labels.shape, bool) if known is None else known
+        return scores[which], labels[which].astype(np.float64), np.nonzero(which)[0]
+    volumes = np.arange(len(labels))
     if scores.shape[1] == 2:
-        return scores[:, 1], (labels == 1).astype(np.float64)
-    return scores.max(axis=1), (scores.argmax(axis=1) == labels).astype(np.float64)
+        return scores[:, 1], (labels == 1).astype(np.float64), volumes
+    right = (scores.argmax(axis=1) == labels).astype(np.float64)
+    return scores.max(axis=1), right, volumes
 
 
 def _error(at: NDArray[np.intp], gap: NDArray[np.float64]) -> float:
@@ -115,6 +125,7 @@ def _resampled(
     at: NDArray[np.intp],
     score: NDArray[np.float64],
     true: NDArray[np.float64],
+    volume: NDArray[np.intp],
     rows: int,
     rng: np.random.Generator,
 ) -> tuple[float, float, float]:
@@ -122,21 +133,15 @@ def _resampled(
 
     Volumes are resampled, with all of their findings: these hang together.
     """
-    gaps = _gaps(at, true - score, rows)
+    gaps = np.bincount(volume * BINS + at, true - score, rows * BINS).reshape(rows, BINS)
+    counts = np.bincount(volume, minlength=rows)
     errors, perfect = np.empty(RESAMPLES), []
     for number in range(RESAMPLES):
         drawn = np.bincount(rng.integers(rows, size=rows), minlength=rows)
-        errors[number] = np.abs(drawn @ gaps).sum() / score.size
+        errors[number] = np.abs(drawn @ gaps).sum() / max(1, drawn @ counts)
         if number * score.size < _MOST_DRAWN or number < _LEAST_PERFECT:
             perfect.append(_error(at, (rng.random(score.size) < score) - score))
     return *percentile_interval(errors), float(np.mean(perfect))
-
-
-def _gaps(at: NDArray[np.intp], gap: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
-    """float64 [rows, BINS]: what each volume adds to each bin."""
-    each = gap.size // rows
-    place = np.repeat(np.arange(rows), each) * BINS + at
-    return np.bincount(place, gap, rows * BINS).reshape(rows, BINS)
 
 
 def _bin(score: NDArray[np.float64], true: NDArray[np.float64]) -> Bin:

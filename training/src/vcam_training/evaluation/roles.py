@@ -104,7 +104,9 @@ def _of_findings(split: Split) -> Roles:
         for at in np.flatnonzero(split.labels[:, finding]):
             marked[at, finding] = masks[at].any()
     shown = _shown(split.labels, marked)
-    class_index = np.stack([shown, _absent(split.labels, shown[shown >= 0])], axis=1)
+    class_index = np.stack(
+        [shown, _absent(split.labels | ~split.is_known, shown[shown >= 0])], axis=1
+    )
     has_mask = marked[np.arange(len(split)), shown] & (shown >= 0)
     return Roles(class_index=class_index, can_be_positive=shown >= 0, has_mask=has_mask)
 
@@ -124,6 +126,7 @@ def _shown(labels: NDArray[np.bool_], marked: NDArray[np.bool_]) -> NDArray[np.i
 def _absent(labels: NDArray[np.bool_], shown: NDArray[np.int32]) -> NDArray[np.int32]:
     """int32 [n]: a finding that each image does not show, as often as it is in `shown`.
 
+    Labels are true of what an image shows or may show.
     −1 for none; images are taken in random order, so that it does not matter.
     """
     found = np.full(len(labels), -1, np.int32)

@@ -52,7 +52,11 @@ def class_metrics(
 
 
 def finding_metrics(
-    logits: NDArray, labels: NDArray[np.bool_], calibration: Calibration, names: Sequence[str]
+    logits: NDArray,
+    labels: NDArray[np.bool_],
+    calibration: Calibration,
+    names: Sequence[str],
+    known: NDArray[np.bool_] | None = None,
 ) -> list[Metric]:
     """Figures of findings of their own on the test split.
 
@@ -61,8 +65,9 @@ def finding_metrics(
         labels: bool [n, K]; a finding that is always or never there has no figure.
         calibration: fitted on validation, checked on these volumes.
         names: of the findings.
+        known: bool [n, K], which labels are; None for all.
     """
-    return [*_areas("mean AUC", logits, labels, names), _error(calibration)]
+    return [*_areas("mean AUC", logits, labels, names, known), _error(calibration)]
 
 
 def regression_metrics(
@@ -83,18 +88,26 @@ def regression_metrics(
     return found
 
 
-def unmeasured(labels: NDArray, names: Sequence[str]) -> tuple[str, ...]:
+def unmeasured(
+    labels: NDArray, names: Sequence[str], known: NDArray[np.bool_] | None = None
+) -> tuple[str, ...]:
     """What a split has no figure of, and why, one sentence each.
 
     Args:
         labels: int [n] of several classes, or bool [n, K] for findings.
         names: of the classes or findings.
+        known: bool [n, K], which findings are; None for all.
     """
     there = labels if labels.ndim == 2 else np.eye(len(names), dtype=bool)[labels]
     kinds = "class" if labels.ndim == 1 else "finding"
+    columns = [one if known is None else one[known[:, k]] for k, one in enumerate(there.T)]
+    how = [
+        "never known" if not one.size else "always there" if one.all() else "never there"
+        for one in columns
+    ]
     return tuple(
-        f"No AUC of the {kinds} {name}: it is {'always' if one.all() else 'never'} there."
-        for name, one in zip(names, there.T, strict=True)
+        f"No AUC of the {kinds} {name}: it is {what}."
+        for name, one, what in zip(names, columns, how, strict=True)
         if one.all() or not one.any()
     )
 
@@ -115,16 +128,22 @@ def _of_two(logits: NDArray, positive: NDArray[np.bool_], calibration: Calibrati
 
 
 def _areas(
-    mean_name: str, scores: NDArray, labels: NDArray[np.bool_], names: Sequence[str]
+    mean_name: str,
+    scores: NDArray,
+    labels: NDArray[np.bool_],
+    names: Sequence[str],
+    known: NDArray[np.bool_] | None = None,
 ) -> list[Metric]:
     """The mean area of the columns with both kinds of labels, and that of each."""
-    kept = np.flatnonzero(labels.any(axis=0) & ~labels.all(axis=0))
+    which = np.ones(labels.shape, bool) if known is None else known
+    there, absent = labels & which, ~labels & which
+    kept = np.flatnonzero(there.any(axis=0) & absent.any(axis=0))
     if not kept.size:
         return []
     return [
-        mean_auc_metric(mean_name, scores[:, kept], labels[:, kept]),
+        mean_auc_metric(mean_name, scores[:, kept], labels[:, kept], which[:, kept]),
         *(
-            auc_metric(f"AUC, {names[k]}", scores[labels[:, k], k], scores[~labels[:, k], k])
+            auc_metric(f"AUC, {names[k]}", scores[there[:, k], k], scores[absent[:, k], k])
             for k in kept
         ),
     ]

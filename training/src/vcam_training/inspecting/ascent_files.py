@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client.table_cells import CsvWriter
+from vcam_client.writing import Write
 from vcam_training.drawing import BLUE, canvas, plain
 from vcam_training.inspecting.ascent import Ascent
-from vcam_training.inspecting.writing import Write, write_all
+from vcam_training.inspecting.writing import write_all
 
 _DPI = 110
 
@@ -27,7 +28,7 @@ def write_ascent(found: Ascent, folder: Path | str, *, title: str, units: str) -
         Names of the files.
 
     Raises:
-        ConfigError: they can't be written.
+        OutputError: they can't be written.
     """
     title = f"{title}: filter {found.filter_index} of {found.layer}"
     files: dict[str, Write] = {
@@ -58,7 +59,7 @@ def _save(part: Path, pattern: NDArray[np.float32]) -> None:
 
 
 def _write_csv(part: Path, found: Ascent) -> None:
-    with part.open("w", newline="") as stream:
+    with part.open("w", newline="", encoding="utf-8") as stream:
         writer = CsvWriter(stream)
         writer.writerow(["step", "activation", "step_size"])
         writer.writerow([0, found.activation[0], ""])

@@ -30,6 +30,7 @@ def default_volumes(subject: Subject, split: Split) -> tuple[int, ...]:
         volumes=split.volumes[:LOOKED_AT],
         labels=split.labels[:LOOKED_AT],
         masks=split.masks[:LOOKED_AT],
+        known=None if split.known is None else split.known[:LOOKED_AT],
     )
     output = subject.model.predict(plain_batches(part, _BATCH), verbose=0)
     logits = class_logits(output).numpy() if subject.has_one_logit else output
@@ -37,14 +38,14 @@ def default_volumes(subject: Subject, split: Split) -> tuple[int, ...]:
         spread = part.labels.std(axis=0)
         errors = (np.abs(logits - part.labels) / np.where(spread > 0, spread, 1)).mean(axis=1)
         return tuple(dict.fromkeys((int(errors.argmin()), int(errors.argmax()))))
-    best = logits.argmax(axis=1)
+    best, known = logits.argmax(axis=1), np.ones(len(part), bool)
     if subject.contract.task is Task.FINDINGS:
         right = part.labels[np.arange(len(part)), best]
-        shows = right
+        shows, known = right, part.is_known[np.arange(len(part)), best]
     else:
         right = best == part.labels
         shows = right & part.masks.reshape(len(part), -1).any(axis=1)
-    found = [_first(shows if shows.any() else right), _first(~right)]
+    found = [_first(shows if shows.any() else right), _first(~right & known)]
     return tuple(index for index in found if index is not None)
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam_client.writing import Write
 from vcam_training.inspecting.gallery import limits_of
 from vcam_training.inspecting.inspection import Inspection
 from vcam_training.inspecting.look import STRONG
@@ -31,7 +32,7 @@ from vcam_training.inspecting.scatter import (
     filter_scene,
     map_scene,
 )
-from vcam_training.inspecting.writing import Write, write_all
+from vcam_training.inspecting.writing import write_all
 
 JSON_FILE = "inspect.json"
 
@@ -48,7 +49,7 @@ def write_files(inspection: Inspection, folder: Path | str, *, frames: int = FRA
         Their names.
 
     Raises:
-        ConfigError: they can't be written.
+        OutputError: they can't be written.
     """
     drawings = _in_space(inspection, frames) if _is_volume(inspection) else _flat(inspection)
     return write_all(folder, {**_values(inspection), **_channels(inspection), **drawings})

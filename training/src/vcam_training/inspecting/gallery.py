@@ -65,7 +65,8 @@ def truth_text(split: Split, index: int, contract: DataContract) -> str:
         return contract.labels[int(label)]
     if contract.task is Task.FINDINGS:
         there = [name for name, is_there in zip(contract.labels, label, strict=True) if is_there]
-        return ", ".join(there) or "no finding"
+        nothing = "no finding" if split.is_known[index].all() else "no known finding"
+        return ", ".join(there) or nothing
     unit = f" {contract.unit}" * bool(contract.unit)
     if len(contract.labels) == 1:
         return f"{float(label[0]):.4g}{unit}"

@@ -1,13 +1,9 @@
 """Writes several files into a folder, each whole."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from vcam_client.errors import ConfigError
-from vcam_training.replacing import replace_file
-
-Write = Callable[[Path], object]
-"""Fills a file."""
+from vcam_client.writing import Write, replace_file
 
 
 def write_all(folder: Path | str, files: Mapping[str, Write]) -> list[str]:
@@ -21,15 +17,8 @@ def write_all(folder: Path | str, files: Mapping[str, Write]) -> list[str]:
         Their names.
 
     Raises:
-        ConfigError: they can't be written.
+        OutputError: they can't be written.
     """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, write in files.items():
-            replace_file(folder / name, write)
-    except OSError as error:
-        raise ConfigError(
-            f"Can't write to '{folder}' ({error}). Name another folder with --out."
-        ) from error
+    for name, write in files.items():
+        replace_file(Path(folder) / name, write)
     return list(files)

@@ -74,14 +74,22 @@ class Loss:
                 f"Set loss.weights to one of {[name for name in fits if fits[name]]}."
             )
 
-    def build(self, task: Task, outputs: int) -> keras.losses.Loss:
-        """The Keras loss of logits [B, outputs] and `Task.targets`."""
+    def build(self, task: Task, outputs: int, *, all_known: bool = True) -> keras.losses.Loss:
+        """The Keras loss of logits [B, outputs] and `Task.targets`.
+
+        Args:
+            task: of the targets.
+            outputs: logits of the network.
+            all_known: whether no target of a finding is UNKNOWN.
+        """
         self.check(task)
         if task is Task.REGRESSION:
             return keras.losses.MeanSquaredError()
         smoothing = {"from_logits": True, "label_smoothing": self.label_smoothing}
-        if self.weights.startswith("batch"):
+        weighted = self.weights.startswith("batch")
+        if weighted or (task is Task.FINDINGS and not all_known):
             return BatchWeighted(
+                weighted=weighted,
                 both=self.weights == "batch_both",
                 focusing=self.focusing if self.kind == "focal" else 0.0,
                 label_smoothing=self.label_smoothing,
@@ -114,7 +122,10 @@ class Loss:
 class BatchWeighted(keras.losses.Loss):
     """Binary cross-entropy on logits, weighted by how many labels of the batch are true.
 
+    Targets that are UNKNOWN count nowhere: the loss is the mean over the known ones of the batch.
+
     Args:
+        weighted: whether there are weights at all.
         both: whether false labels are weighted as well, see `Loss.weights`.
         focusing: gamma of the focal loss; 0 for plain cross-entropy.
         label_smoothing: share of a label that goes to its opposite. Weights follow from
@@ -124,6 +135,7 @@ class BatchWeighted(keras.losses.Loss):
     def __init__(
         self,
         *,
+        weighted: bool = True,
         both: bool = False,
         focusing: float = 0.0,
         label_smoothing: float = 0.0,
@@ -131,15 +143,18 @@ class BatchWeighted(keras.losses.Loss):
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, **kwargs)
+        self.weighted = weighted
         self.both, self.focusing, self.label_smoothing = both, focusing, label_smoothing
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """float32 [B, K] of 0 and 1, logits [B, K] -> [B], the mean over the findings."""
+        """float32 [B, K] of 0, 1 and UNKNOWN, logits [B, K] -> [B], whose mean is the loss."""
         # Counts of a whole split are beyond float16.
         y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
-        there, absent = ops.sum(y_true), ops.sum(1.0 - y_true)
+        known = ops.cast(y_true >= 0, "float32")
+        y_true = y_true * known
+        there, absent = ops.sum(y_true), ops.sum(known - y_true)
         # A batch with labels of one kind alone has nothing to balance: all count once.
-        divide = ops.where((there > 0) & (absent > 0), 1.0, 0.0)
+        divide = ops.where((there > 0) & (absent > 0), 1.0, 0.0) if self.weighted else 0.0
         for_true = divide * absent / ops.maximum(there, 1.0) + (1.0 - divide)
         for_false = 1.0
         if self.both:
@@ -152,9 +167,12 @@ class BatchWeighted(keras.losses.Loss):
             missed = target * ops.sigmoid(-y_pred) + (1.0 - target) * ops.sigmoid(y_pred)
             # A power below 1 has no gradient at 0.
             entropy = ops.power(ops.maximum(missed, _LEAST_MISSED), self.focusing) * entropy
-        return ops.mean(weight * entropy, axis=-1)
+        # So that the mean over the batch is that over the known labels of all rows.
+        rows = ops.cast(ops.shape(y_true)[0], "float32")
+        share = rows / ops.maximum(ops.sum(known), 1.0)
+        return ops.sum(known * weight * entropy, axis=-1) * share
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs."""
-        own = {"both": self.both, "focusing": self.focusing}
+        own = {"weighted": self.weighted, "both": self.both, "focusing": self.focusing}
         return {**super().get_config(), **own, "label_smoothing": self.label_smoothing}

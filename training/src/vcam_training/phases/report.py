@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from vcam_client.table_cells import CsvWriter
 from vcam_client.volume import Volume
+from vcam_client.writing import replace_file
 from vcam_training.phases.histogram_picture import draw_histogram
 from vcam_training.phases.partition import PHASES, Partition, partition
 from vcam_training.phases.surface import phase_surface
@@ -49,7 +50,7 @@ class PhaseReport:
 
     def write_table(self, path: Path) -> None:
         """A CSV file: one row for each slice, its fractions of the phases."""
-        with path.open("w", newline="") as stream:
+        with path.open("w", newline="", encoding="utf-8") as stream:
             writer = CsvWriter(stream)
             writer.writerow(["slice", *(f"phase {n}" for n in range(1, self.phases.count + 1))])
             shares = self.counts / self.counts.sum(axis=1, keepdims=True)
@@ -79,21 +80,24 @@ class PhaseReport:
 
         Raises:
             ConfigError: there are no such phases.
+            OutputError: a file can't be written.
         """
         chosen = tuple(sorted(set(shown)))
         self.phases.check(chosen)
-        folder.mkdir(parents=True, exist_ok=True)
         title, units = self.volume.name, self.volume.units
         histogram, table = folder / "histogram.png", folder / "fractions.csv"
-        draw_histogram(histogram, self.values, self.phases, units=units, title=title)
-        self.write_table(table)
+        replace_file(
+            histogram,
+            lambda part: draw_histogram(part, self.values, self.phases, units=units, title=title),
+        )
+        replace_file(table, self.write_table)
         scene = self._scene(chosen, together=together, cells=cells)
         stem = f"phases-{('+' if together else '-').join(map(str, chosen))}"
         files = [histogram, table, folder / f"{stem}.png"]
-        draw_surfaces(files[-1], scene)
+        replace_file(files[-1], lambda part: draw_surfaces(part, scene))
         if frames:
             files.append(folder / f"{stem}.gif")
-            draw_turning(files[-1], scene, frames=frames)
+            replace_file(files[-1], lambda part: draw_turning(part, scene, frames=frames))
         return files
 
     def _scene(self, chosen: tuple[int, ...], *, together: bool, cells: int) -> Scene:

@@ -62,10 +62,18 @@ def confusions(answers: Answers) -> list[Confusion]:
         return []
     return [
         _counted(
-            f"{name}, from {limit:.3f} on", _ABSENT_PRESENT, there.astype(int), said.astype(int)
+            f"{name}, from {limit:.3f} on",
+            _ABSENT_PRESENT,
+            there[known].astype(int),
+            said[known].astype(int),
         )
-        for name, limit, there, said in zip(
-            names, answers.limits, labels.T, answers.chosen.T, strict=True
+        for name, limit, there, said, known in zip(
+            names,
+            answers.limits,
+            labels.T,
+            answers.chosen.T,
+            answers.split.is_known.T,
+            strict=True,
         )
         if np.isfinite(limit)
     ]

@@ -146,12 +146,15 @@ def error_facts(answers: Answers, number: int) -> dict[str, Any]:
             "score_of_truth": scores[names[label]],
         }
     else:
+        sure = answers.split.is_known[number]
         known |= {
             "truth": _named(names, label),
             "answer": _named(names, chosen),
             "missed": _named(names, label & ~chosen),
-            "false_alarms": _named(names, chosen & ~label & np.isfinite(answers.limits)),
+            "false_alarms": _named(names, chosen & ~label & sure & np.isfinite(answers.limits)),
         }
+        if not sure.all():
+            known["unknown"] = _named(names, ~sure)
     return {**known, "scores": scores}
 
 
@@ -194,8 +197,10 @@ def _of_classes(answers: Answers) -> Iterator[Mistake]:
 def _of_findings(answers: Answers) -> Iterator[Mistake]:
     names, there, chosen = answers.contract.labels, answers.split.labels, answers.chosen
     of_truth = np.where(there, answers.scores, 1 - answers.scores)
-    wrong = (there != chosen) & np.isfinite(answers.limits)
-    for at in _worst(of_truth.ravel(), wrong.ravel()):
+    known = answers.split.is_known
+    wrong = (there != chosen) & np.isfinite(answers.limits) & known
+    of_known = np.flatnonzero(known)
+    for at in of_known[_worst(of_truth[known], wrong[known])]:
         n, k = divmod(int(at), len(names))
         yield Mistake(
             number=n,

@@ -14,8 +14,8 @@ def write_predictions(path: Path, answers: Iterable[Answers]) -> None:
     """Writes a CSV file with a row for each volume.
 
     Columns: split, number (from 0, in its split), name; truth and answer of exclusive
-    classes, truth_NAME of each finding (0 or 1) or target; score_NAME as served; and
-    logit_NAME, which a regression does not have.
+    classes, truth_NAME of each finding (0, 1, or nothing where unknown) or target; score_NAME
+    as served; and logit_NAME, which a regression does not have.
     """
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = CsvWriter(stream)
@@ -42,6 +42,10 @@ def _rows(answers: Answers) -> Iterator[list[str]]:
             truth = [names[label], names[answers.chosen[n]]]
         else:
             truth = _numbers(label.astype(int) if label.dtype == bool else label)
+            truth = [
+                text if is_known else ""
+                for text, is_known in zip(truth, split.is_known[n], strict=True)
+            ]
         numbers = _numbers(scores)
         if answers.task is not Task.REGRESSION:
             numbers += _numbers(logits)

@@ -92,7 +92,13 @@ def _curves(answers: Answers) -> list[tuple[str, NDArray, NDArray[np.bool_]]]:
     if answers.task is Task.CLASSES:
         scores = against_others(logits / (answers.fitted.temperature if answers.fitted else 1))
         there = np.eye(len(names), dtype=bool)[labels]
-    return [(f"AUC, {name}", scores[:, k], there[:, k]) for k, name in enumerate(names)]
+        known = np.ones_like(there)
+    else:
+        known = answers.split.is_known
+    return [
+        (f"AUC, {name}", scores[known[:, k], k], there[known[:, k], k])
+        for k, name in enumerate(names)
+    ]
 
 
 def _mark_decision(axes: Axes, answers: Answers) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import keras
 
 from vcam_client.spec import CamLayer
+from vcam_client.writing import replace_file
 from vcam_training.config import Config
 from vcam_training.data.dataset import DataSet
 from vcam_training.evaluation.evaluate import Evaluated, Evaluation
-from vcam_training.replacing import replace_file
 from vcam_training.results.answers import Answers
 from vcam_training.results.page import Told, page
 from vcam_training.results.writing import Written, write_results

@@ -9,10 +9,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from vcam_client.folder_writing import replace_folder
 from vcam_client.spec import CamLayer, Metric
+from vcam_client.writing import replace_file
 from vcam_training.evaluation.calibration import Calibration
 from vcam_training.evaluation.evaluate import Fixed
-from vcam_training.replacing import replace_file, replace_folder
 from vcam_training.results.answers import Answers
 from vcam_training.results.confusion import confusions, draw_confusions
 from vcam_training.results.curves import draw_reliability

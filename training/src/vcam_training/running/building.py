@@ -36,7 +36,11 @@ def build(config: Config, data: DataSet, steps: int, report: Callable[[str], Non
     rate = config.schedule.by_step(config.learning_rate, config.epochs, steps)
     model.compile(
         config.optimizer.build(rate),
-        config.loss.build(contract.task, config.outputs(contract)),
+        config.loss.build(
+            contract.task,
+            config.outputs(contract),
+            all_known=all(split.known is None for split in data.splits.values()),
+        ),
         metrics=_metrics(contract.task, config.outputs(contract)),
     )
     return model

@@ -39,8 +39,8 @@ class Epochs:
         return cls(
             config=config,
             data=data,
-            targets=task.targets(data.train.labels, outputs),
-            val_targets=task.targets(data.validation.labels, outputs),
+            targets=task.targets(data.train.labels, outputs, data.train.known),
+            val_targets=task.targets(data.validation.labels, outputs, data.validation.known),
             weights=config.loss.sample_weights(data.train.labels, len(data.labels)),
         )
 
@@ -69,7 +69,9 @@ class Epochs:
         output = model.predict(plain_batches(data.validation, config.batch_size), verbose=0)
         checked = {"loss": float(model.loss(self.val_targets, output))}
         logits = np.concatenate([-output, output], axis=1) / 2 if _is_one(output, data) else output
-        checked |= epoch_figures(data.contract.task, logits, data.validation.labels)
+        checked |= epoch_figures(
+            data.contract.task, logits, data.validation.labels, data.validation.known
+        )
         row = Row(
             epoch=epoch + 1,
             values={

@@ -15,6 +15,7 @@ from vcam_training.data.dataset import Report, Split
 from vcam_training.data.loading import load_data
 from vcam_training.evaluation.evaluate import ON_VALIDATION
 from vcam_training.network import read_network
+from vcam_training.run_folder import received
 from vcam_training.trust.cases import refuse_regressions
 
 
@@ -83,15 +84,16 @@ def version_folder(place: Path | str) -> Path:
     Raises:
         ConfigError: it is neither.
     """
-    place = Path(place).absolute()
+    given, place = place, Path(place).absolute()
     if (place / SPEC_FILE).exists():
         return place
     newest = max(versions(place), default=None)
     folders = [] if newest is None else [p for p in place.iterdir() if p.name.isdigit()]
     found = [p for p in folders if int(p.name) == newest and (p / SPEC_FILE).exists()]
     if not found:
+        what = received(Path(given)) + (f" without {SPEC_FILE}" if place.is_dir() else "")
         raise ConfigError(
-            f"Expected the folder of an exported model or of one of its versions, found no "
-            f"{SPEC_FILE} in '{place}'. Export a run with `vcam-train export`."
+            f"Expected the folder of an exported model or of one of its versions, received {what}. "
+            "Export a run with `vcam-train export`, and give the folder that it names."
         )
     return found[0]

@@ -186,7 +186,9 @@ def measure(
         ),
         layers=randomised.layers,
         weight_curves=tuple(weight_curves.values()),
-        reliability=reliability(subject.scores_of(logits).astype(np.float64), test.labels),
+        reliability=reliability(
+            subject.scores_of(logits).astype(np.float64), test.labels, test.known
+        ),
         examples=examples(
             subject,
             cases,
@@ -205,7 +207,7 @@ def _fitted(model: keras.Model, validation: Split) -> Fitted | None:
     if task_of(validation) is not Task.FINDINGS:
         return None
     logits = model.predict(plain_batches(validation, _BATCH), verbose=0)
-    return fit(logits, validation.labels)
+    return fit(logits, validation.labels, validation.known)
 
 
 def _paints_objects(subject: Subject, absent: Cases, seed: int) -> bool:

@@ -1,12 +1,11 @@
 """From an exported model to a report on its maps, and to a version that carries it."""
 
 import json
-import shutil
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vcam_client.errors import ConfigError
+from vcam_client.writing import written_together
 from vcam_training.data.dataset import Report
 from vcam_training.exporting.export import export
 from vcam_training.train import DATA_FOLDER
@@ -59,7 +58,8 @@ def trust(
         report: is told what happens.
 
     Raises:
-        ConfigError: no such model, other data, or a folder that can't be written.
+        ConfigError: no such model, or other data.
+        OutputError: the report can't be written.
         ServableError: the new version can't be verified or published.
     """
     if out is not None and Path(out).exists() and not Path(out).is_dir():
@@ -95,24 +95,12 @@ def write(report: TrustReport, folder: Path | str, version: str = "") -> None:
         version: of the model, for the page.
 
     Raises:
-        ConfigError: it can't be written.
+        OutputError: it can't be written.
     """
-    folder = Path(folder).absolute()
     files = {
         FIGURES_FILE: json.dumps({"version": version, **report.to_json_dict()}, indent=2) + "\n",
         PAGE_FILE: page(report, version),
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        staged = Path(tempfile.mkdtemp(prefix=".part-", dir=folder))
-        try:
-            for name, text in files.items():
-                (staged / name).write_text(text, encoding="utf-8")
-            for name in files:
-                (staged / name).replace(folder / name)
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
-    except OSError as error:
-        raise ConfigError(
-            f"Can't write to '{folder}' ({error}). Name another folder with --out."
-        ) from error
+    with written_together() as together:
+        for name, text in files.items():
+            together.add(Path(folder) / name, text.encode())

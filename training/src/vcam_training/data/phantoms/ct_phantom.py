@@ -36,6 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client.errors import ConfigError
+from vcam_client.writing import write_atomically
 from vcam_training.data.phantoms.chest import Axes, Lesion, ball, draw_chest, draw_lesion
 
 LABELS = ("no consolidation", "consolidation")
@@ -114,7 +115,8 @@ def write(
         The index, `index.jsonl`; it is written last.
 
     Raises:
-        ConfigError: the folder holds another data set, or can't be written.
+        ConfigError: the folder holds another data set.
+        OutputError: it can't be written.
     """
     folder = Path(folder)
     settings = json.dumps({"seed": seed, "radius_mm": LESION_RADIUS_MM, **asdict(counts)})
@@ -122,23 +124,18 @@ def write(
     if marker.exists() and marker.read_text() != settings:
         raise ConfigError(
             f"Expected an empty folder or this data set in '{folder}', found one of other "
-            f"settings ({marker.read_text()}). Name another folder, or delete this one."
+            f"settings ({marker.read_text()}). Name another folder."
         )
     if index.exists() and marker.exists():
         return index
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        marker.write_text(settings)
-    except OSError as error:
-        raise ConfigError(f"Can't write to '{folder}' ({error}). Name another folder.") from error
+    write_atomically(marker, settings.encode(), option="--data")
     jobs = [(split, number) for split in SPLITS for number in range(getattr(counts, split))]
     entries = []
     for entry in _write_all(folder, seed, jobs):
         entries.append(entry)
         progress(len(entries), len(jobs))
-    unfinished = folder / f"{INDEX}.part"
-    unfinished.write_text("".join(json.dumps(asdict(entry)) + "\n" for entry in entries))
-    unfinished.replace(index)
+    lines = "".join(json.dumps(asdict(entry)) + "\n" for entry in entries)
+    write_atomically(index, lines.encode(), option="--data")
     return index
 
 
@@ -154,7 +151,7 @@ def read_index(index: Path) -> list[Entry]:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(
             f"Expected an index of volumes in '{index}', received: {error}. "
-            "Delete the folder; the next run writes it again."
+            "Move the folder away; the next run writes it again."
         ) from error
 
 
@@ -238,7 +235,7 @@ def save(path: Path, array: NDArray, affine: NDArray[np.float64], orientation: s
         nib.orientations.ornt_transform(nib.orientations.io_orientation(affine), wanted)
     )
     data = gzip.compress(image.to_bytes(), _GZIP_LEVEL, mtime=0)
-    path.write_bytes(data)
+    write_atomically(path, data, option="--data")
     return hashlib.sha256(data).hexdigest()
 
 

@@ -101,7 +101,7 @@ class CtPhantomSource:
             self.intensity.dtype,
             place / GRIDS,
             report,
-            advice=f"Delete '{place}'; the next run writes it again.",
+            advice=f"Move '{place}' away; the next run writes it again.",
         )
         return DataSet(
             name="ct-phantom",

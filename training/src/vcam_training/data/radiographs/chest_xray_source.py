@@ -12,6 +12,7 @@ from vcam_client.reading import read_volume
 from vcam_client.spec import Fit, Grid, Intensity, Resampling, SliceAggregation
 from vcam_training.data.contract import DataContract
 from vcam_training.data.dataset import DataSet, Report, Split, no_masks
+from vcam_training.data.finding_labels import FindingLabels
 from vcam_training.data.radiographs.chest_xray_images import find_images
 from vcam_training.data.radiographs.chest_xray_stand_in import (
     IMAGES,
@@ -60,6 +61,7 @@ class ChestXraySource:
         finding: only images with it, in all folds; "" for all.
         sample: so many images of each fold, at random; 0 for all.
         starter: file of names, of which alone images are taken; "" for all.
+        uncertain, unmentioned: what labels of -1 and empty ones count as, see `finding_labels`.
         validation_share: of the patients of the training list, where a table has no folds.
         made_size, train, validation, test: pixels and images of the stand-in.
         seed: of the stand-in, the sample and the patients for validation.
@@ -75,6 +77,8 @@ class ChestXraySource:
     finding: str = ""
     sample: int = 0
     starter: str = ""
+    uncertain: str = ""
+    unmentioned: str = ""
     validation_share: float = 0.125
     made_size: int = 256
     train: int = 2000
@@ -96,7 +100,7 @@ class ChestXraySource:
                 f"Expected data.marked out of {', '.join(FINDINGS)}, received "
                 f"{', '.join(sorted(unknown))}."
             )
-        self.stand_in  # noqa: B018  checks the values
+        self.stand_in, self.finding_labels  # noqa: B018  checks the values
 
     @property
     def stand_in(self) -> StandIn:
@@ -108,6 +112,11 @@ class ChestXraySource:
             test=self.test,
             seed=self.seed,
         )
+
+    @property
+    def finding_labels(self) -> FindingLabels:
+        """How columns of findings are read."""
+        return FindingLabels(uncertain=self.uncertain, unmentioned=self.unmentioned)
 
     @property
     def grid(self) -> Grid:
@@ -174,7 +183,12 @@ class ChestXraySource:
 
     def _chosen(self, folder: Path) -> ChestXrayTable:
         """The images that pass the filters, fold by fold, so that each is one piece."""
-        table = read_table(folder / self.table, validation=self.validation_share, seed=self.seed)
+        table = read_table(
+            folder / self.table,
+            validation=self.validation_share,
+            seed=self.seed,
+            labels=self.finding_labels,
+        )
         starter = read_names(folder / self.starter) if self.starter else None
         if starter or self.finding:
             table = table.filtered(finding=self.finding, starter=starter)
@@ -225,6 +239,7 @@ class ChestXraySource:
         return Split(
             volumes=volumes,
             labels=findings,
+            known=None if table.known is None else table.known[piece],
             masks=no_masks(volumes.shape),
             finding_masks=masks,
             groups=None if table.patients is None else table.patients[piece],
@@ -256,6 +271,8 @@ def _sha256(table: ChestXrayTable, grids: Grids, runs: RunLengths | None) -> str
     """Of images on the grid, findings, folds and masks."""
     digest = hashlib.sha256("\n".join((*grids.sha256, *table.names)).encode())
     digest.update(np.packbits(table.findings).tobytes() + table.folds.astype(np.int8).tobytes())
+    if table.known is not None:
+        digest.update(np.packbits(table.known).tobytes())
     if runs is not None:
         digest.update(repr(sorted(runs.parts.items())).encode())
     return digest.hexdigest()

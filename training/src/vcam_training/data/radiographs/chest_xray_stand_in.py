@@ -5,8 +5,6 @@ masks.csv                  run lengths of every finding, see `run_length`
 labels.csv                 a table with the column "fold"; written last
 """
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vcam_client.errors import ConfigError
+from vcam_client.folder_writing import replace_folder
 from vcam_client.table_cells import CsvWriter
 from vcam_training.data.dataset import Report
 from vcam_training.data.radiographs.chest_xray_table import FINDINGS, FOLDS
@@ -89,28 +88,30 @@ def write_stand_in(folder: Path, what: StandIn, report: Report) -> Path:
     place = folder / what.folder_name
     if (place / TABLE).exists():
         return place
-    shutil.rmtree(place, ignore_errors=True)
-    (place / IMAGES).mkdir(parents=True)
+    replace_folder(place, lambda part: _draw(part, place, what, report), option="--data")
+    return place
+
+
+def _draw(part: Path, place: Path, what: StandIn, report: Report) -> None:
+    """Fills the folder that becomes `place`."""
+    (part / IMAGES).mkdir()
     rows: list[list[object]] = []
     total = sum(what.counts)
 
     def masks() -> Iterator[tuple[str, str, NDArray[np.bool_] | None]]:
         for done, image in enumerate(_images(what), start=1):
-            Image.fromarray(image.shown.image).save(place / IMAGES / image.name)
+            Image.fromarray(image.shown.image).save(part / IMAGES / image.name)
             there = [int(name in image.shown.masks) for name in FINDINGS]
             rows.append([image.name, image.patient, FOLDS[image.fold], *there])
             yield from ((image.name, name, mask) for name, mask in image.shown.masks.items())
             if done * _PROGRESS_STEPS // total > (done - 1) * _PROGRESS_STEPS // total:
                 report(f"Drawing radiographs into {place}: {done} of {total}")
 
-    write_run_lengths(place / MASKS, masks())
-    part = place / f".part-{TABLE}"
-    with part.open("w", newline="", encoding="utf-8") as stream:
+    write_run_lengths(part / MASKS, masks())
+    with (part / TABLE).open("w", newline="", encoding="utf-8") as stream:
         writer = CsvWriter(stream, end="\n")
         writer.writerow(["Image Index", "Patient ID", "fold", *FINDINGS])
         writer.writerows(rows)
-    os.replace(part, place / TABLE)
-    return place
 
 
 def _images(what: StandIn) -> Iterator[_Image]:

@@ -8,6 +8,9 @@ Two forms are read:
     Image Index,Finding Labels,Patient ID,…                   (Data_Entry_2017.csv)
     00000001_000.png,Cardiomegaly|Emphysema,1,…
 
+Names of images may have folders before them, which are left out. Findings may be uncertain or
+empty, see `finding_labels`.
+
 A fold is train, val or test. Tables without that column have test_list.txt beside them, and
 train_val_list.txt if there are images in neither; patients for validation are then drawn
 from those that are not in the test list. Patients are in the column "Patient ID", else in
@@ -16,7 +19,6 @@ the names of the images, if all of these are such as 00000001_000.png.
 X. Wang et al., ChestX-ray8, CVPR 2017.
 """
 
-import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client.errors import ConfigError
+from vcam_training.data.csv_table import read_csv, read_text
+from vcam_training.data.finding_labels import IGNORED, FindingLabels
 from vcam_training.data.splitting import split
 
 FINDINGS = (
@@ -54,7 +58,8 @@ _FOLD_NAMES = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 _TEST_LIST, _REST_LIST = "test_list.txt", "train_val_list.txt"
 _NONE = "no finding"
 _NIH_NAME = re.compile(r"(\d{8})_\d{3}\.\w+")
-_TRUTHS = {"0": False, "0.0": False, "1": True, "1.0": True}
+_NAMED = 3
+"""Values that a message names."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,6 +71,7 @@ class ChestXrayTable:
         findings: bool [n, 14], columns as FINDINGS.
         folds: int [n], index into FOLDS.
         patients: [n]; None if nobody knows.
+        known: bool [n, 14], which findings are known, the others are False; None for all.
 
     Raises:
         ConfigError: an image twice, or a patient in two folds.
@@ -75,6 +81,7 @@ class ChestXrayTable:
     findings: NDArray[np.bool_]
     folds: NDArray[np.intp]
     patients: NDArray[np.str_] | None
+    known: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         unique, counts = np.unique(self.names, return_counts=True)
@@ -108,6 +115,7 @@ class ChestXrayTable:
             findings=self.findings[chosen],
             folds=self.folds[chosen],
             patients=None if self.patients is None else self.patients[chosen],
+            known=None if self.known is None else self.known[chosen],
         )
 
     def filtered(
@@ -158,21 +166,28 @@ class ChestXrayTable:
         return self.rows(chosen)
 
 
-def read_table(path: Path, *, validation: float = 0.125, seed: int = 0) -> ChestXrayTable:
+def read_table(
+    path: Path,
+    *,
+    validation: float = 0.125,
+    seed: int = 0,
+    labels: FindingLabels = FindingLabels(),  # noqa: B008  frozen
+) -> ChestXrayTable:
     """Reads a table of either form.
 
     Args:
-        path: CSV file.
+        path: CSV file, see `csv_table.read_csv`.
         validation: share of the patients outside the test list that are for validation,
             where the table has no column "fold".
         seed: of these patients.
+        labels: how columns of findings are read.
 
     Raises:
         ConfigError: no such file, or columns or values are missing or unknown.
     """
     rows = _read_rows(path)
     names = [row[_IMAGE] for row in rows]
-    findings = _findings(rows, path)
+    findings, known = _findings(rows, path, labels)
     patients = _patients(rows, names)
     if _FOLD in rows[0]:
         folds = np.array([_fold(row[_FOLD], path) for row in rows], np.intp)
@@ -182,6 +197,7 @@ def read_table(path: Path, *, validation: float = 0.125, seed: int = 0) -> Chest
     return ChestXrayTable(
         names=tuple(names[at] for at in kept),
         findings=findings[kept],
+        known=None if known.all() else known[kept],
         folds=folds[kept],
         patients=None if patients is None else patients[kept],
     )
@@ -193,8 +209,9 @@ def read_names(path: Path) -> tuple[str, ...]:
     Raises:
         ConfigError: no such file, or an empty one.
     """
-    names = tuple(line.strip() for line in _text(path).splitlines() if line.strip())
-    if names and _IMAGE in map(_key, names[0].split(",")):
+    text = read_text(path, f"Expected a text file in '{path}'", "Check the path.")
+    names = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if names and _IMAGE in map(_key, re.split(r"[,;\t]", names[0])):
         return tuple(row[_IMAGE] for row in _read_rows(path))
     if not names:
         raise ConfigError(f"Expected names of images in '{path}', one a line, found none.")
@@ -203,49 +220,66 @@ def read_names(path: Path) -> tuple[str, ...]:
 
 def _read_rows(path: Path) -> list[dict[str, str]]:
     """Rows by column, names of columns in small letters with blanks."""
-    try:
-        reader = csv.reader(_text(path).splitlines(), strict=True)
-        header = [_key(name) for name in next(reader, [])]
-        # the original table has a line that ends with an empty column
-        rows = [dict(zip(header, map(str.strip, row), strict=False)) for row in reader if row]
-    except csv.Error as error:
-        raise ConfigError(f"Expected a CSV file in '{path}', received: {error}.") from error
+    table = read_csv(path, f"Expected a CSV file in '{path}'", "Check the path and the first line.")
+    header = [_key(name) for name in table.columns]
+    # the original table has a line that ends with an empty column
+    rows = [dict(zip(header, row, strict=False)) for row in table.rows]
     if _IMAGE not in header or not rows:
         raise ConfigError(
             f"Expected a table with a column 'Image Index' and at least one image in '{path}', "
             f"found {len(rows)} rows of {', '.join(header)[:80] or 'nothing'}."
         )
-    short = next((number for number, row in enumerate(rows, 2) if len(row) < len(set(header))), 0)
-    if short:
+    twice = sorted({name for name in header if name and header.count(name) > 1})
+    if twice:
         raise ConfigError(
-            f"Expected {len(header)} values in each line of '{path}', line {short} "
-            "has fewer. Copy the table again."
+            f"Expected each column of '{path}' once, found {', '.join(twice)} more often. Rename "
+            "the others."
         )
-    return rows
+    for what, wrong in (
+        ("fewer", [len(row) < len(set(header)) for row in rows]),
+        ("more", table.too_long),
+    ):
+        if any(wrong):
+            line = table.lines[list(wrong).index(True)]
+            raise ConfigError(
+                f"Expected {len(header)} values in each line of '{path}', line {line} "
+                f"has {what}. Copy the table again."
+            )
+    return [{**row, _IMAGE: row[_IMAGE].replace("\\", "/").rpartition("/")[2]} for row in rows]
 
 
-def _findings(rows: list[dict[str, str]], path: Path) -> NDArray[np.bool_]:
-    """Bool [n, 14]."""
+def _findings(
+    rows: list[dict[str, str]], path: Path, labels: FindingLabels
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Bool [n, 14] each: what is there, and what is known."""
     if _LABELS in rows[0]:
         found = np.zeros((len(rows), len(FINDINGS)), bool)
         for at, row in enumerate(rows):
             for name in filter(None, row[_LABELS].split("|")):
                 if _key(name) != _NONE:
                     found[at, _index_of(name, FINDINGS, f"finding of {row[_IMAGE]}")] = True
-        return found
+        return found, np.ones_like(found)
     missing = [name for name in FINDINGS if _key(name) not in rows[0]]
     if missing:
         raise ConfigError(
             f"Expected a column for each of the 14 findings, or one 'Finding Labels', in '{path}', "
             f"found none for {', '.join(missing)}."
         )
-    try:
-        values = [[_TRUTHS[row[_key(name)]] for name in FINDINGS] for row in rows]
-    except KeyError as error:
+    texts = [[row[_key(name)] for name in FINDINGS] for row in rows]
+    values = [[labels.read(text) for text in row] for row in texts]
+    refused = dict.fromkeys(
+        text
+        for row, read in zip(texts, values, strict=True)
+        for text, value in zip(row, read, strict=True)
+        if value is None
+    )
+    if refused:
         raise ConfigError(
-            f"Expected 0 or 1 for each finding in '{path}', received {error}."
-        ) from error
-    return np.array(values, bool)
+            f"Expected 0 or 1 for each finding in '{path}', received "
+            f"{', '.join(map(repr, list(refused)[:_NAMED]))}. {labels.advice(refused)}".strip()
+        )
+    codes = np.array(values)
+    return codes == 1, codes != IGNORED
 
 
 def _patients(rows: list[dict[str, str]], names: list[str]) -> NDArray[np.str_] | None:
@@ -305,12 +339,3 @@ def _index_of(name: str, known: Sequence[str], what: str) -> int:
 
 def _key(name: str) -> str:
     return name.strip().lower().replace("_", " ")
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"Expected a text file in '{path}', received: {error}. Check the path."
-        ) from error

@@ -16,6 +16,7 @@ from PIL import Image
 from vcam_client.errors import ConfigError, InputError
 from vcam_client.reading import read_volume
 from vcam_client.spec import Fit, Grid, Resampling
+from vcam_client.writing import replace_file
 from vcam_training.data.dataset import Report
 from vcam_training.data.laying import lay
 from vcam_training.data.progress import progress
@@ -123,18 +124,9 @@ def _resize(original: Path, small: Path, grid: Grid) -> str:
         image = lay(volume, grid, np.dtype(volume.data.dtype).name)
     except InputError as error:
         return str(error)
-    part = small.with_name(f".part-{small.name}")
     options: dict[str, int] = {}
     if small.suffix.lower() != ".png":
         options = {"quality": _JPEG_QUALITY}
-    try:
-        small.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.ascontiguousarray(image)).save(
-            part, "JPEG" if options else "PNG", **options
-        )
-        os.replace(part, small)
-    except OSError as error:
-        raise ConfigError(
-            f"Can't write to '{small}' ({error}). Make room, or name another folder with --out."
-        ) from error
+    picture, kind = Image.fromarray(np.ascontiguousarray(image)), "JPEG" if options else "PNG"
+    replace_file(small, lambda part: picture.save(part, kind, **options))
     return ""

@@ -10,8 +10,7 @@ one, and how many it has. An image has as many rows as its mask has parts; a col
 "Finding" says what they mark, where that is not one and the same.
 """
 
-import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client.errors import ConfigError
-from vcam_client.table_cells import CsvWriter, csv_text
+from vcam_client.table_cells import CsvWriter
+from vcam_training.data.csv_table import read_csv
 
 NOTHING = "-1"
 """Encoded pixels of an image without a mask."""
@@ -65,7 +65,7 @@ class RunLengths:
 
 def image_key(name: str) -> str:
     """The name of an image without its folder and suffix; UIDs have dots of their own."""
-    plain = Path(name).name
+    plain = Path(name.replace("\\", "/")).name
     suffix = next((s for s in _SUFFIXES if plain.lower().endswith(s)), "")
     return plain[: len(plain) - len(suffix)]
 
@@ -123,7 +123,7 @@ def read_run_lengths(path: Path, finding: str) -> RunLengths:
     """The masks of a file.
 
     Args:
-        path: CSV; blanks in names of columns are left out, as files of the challenge have some.
+        path: CSV; blanks around names of columns are left out, as files of the challenge have some.
         finding: what rows without a column "Finding" mark.
 
     Raises:
@@ -131,20 +131,21 @@ def read_run_lengths(path: Path, finding: str) -> RunLengths:
     """
     images: set[str] = set()
     parts: dict[tuple[str, str], tuple[str, ...]] = {}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            for row in _rows(stream):
-                image, text = image_key(row[_IMAGE]), row[_PIXELS]
-                images.add(image)
-                if text in ("", NOTHING):
-                    continue
-                key = (image, row.get(_FINDING, finding))
-                parts[key] = (*parts.get(key, ()), text)
-    except (OSError, UnicodeDecodeError, KeyError, csv.Error) as error:
-        raise ConfigError(
-            f"Expected a CSV file of masks with columns {_IMAGE} and {_PIXELS} in '{path}', "
-            f"received: {error}. Check the path and the first line."
-        ) from error
+    expected = f"Expected a CSV file of masks with columns {_IMAGE} and {_PIXELS} in '{path}'"
+    advice = "Check the path and the first line."
+    table = read_csv(path, expected, advice)
+    image_at, pixels_at, finding_at = map(table.column, (_IMAGE, _PIXELS, _FINDING))
+    if image_at is None or pixels_at is None:
+        raise ConfigError(f"{expected}, found {', '.join(table.columns) or 'nothing'}. {advice}")
+    for row, line in zip(table.rows, table.lines, strict=True):
+        if len(row) <= max(image_at, pixels_at, finding_at or 0):
+            raise ConfigError(f"{expected}, line {line} has too few values. {advice}")
+        image, text = image_key(row[image_at]), row[pixels_at]
+        images.add(image)
+        if text in ("", NOTHING):
+            continue
+        key = (image, finding if finding_at is None else row[finding_at])
+        parts[key] = (*parts.get(key, ()), text)
     return RunLengths(images=frozenset(images), parts=parts)
 
 
@@ -157,8 +158,3 @@ def write_run_lengths(
         writer.writerow([_IMAGE, _FINDING, _PIXELS])
         for image, finding, mask in rows:
             writer.writerow([image, finding, NOTHING if mask is None else encode(mask)])
-
-
-def _rows(stream: Iterable[str]) -> Iterator[dict[str, str]]:
-    for row in csv.DictReader(stream):
-        yield {k.strip(): csv_text((v or "").strip()) for k, v in row.items() if k is not None}

@@ -13,13 +13,12 @@ have none, or whose bytes are others. The folder may be deleted at any time.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import importlib.metadata
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +30,10 @@ from numpy.typing import NDArray
 from vcam_client.errors import ConfigError, InputError
 from vcam_client.reading import read_volume
 from vcam_client.spec import Grid
+from vcam_client.syncing import make_folder, sync
+from vcam_client.write_errors import refusing
+from vcam_client.writing import write_atomically
+from vcam_training.data.alone import alone
 from vcam_training.data.dataset import Report
 from vcam_training.data.laying import lay, lay_mask
 from vcam_training.data.problems import refuse
@@ -100,30 +103,25 @@ def read_grids(
         advice: what to do about scans that can't be read.
 
     Raises:
-        ConfigError: scans or masks are missing, unreadable or unfit, all of which are named;
-            or the folder can't be written.
+        ConfigError: scans or masks are missing, unreadable or unfit, all of which are named.
+        OutputError: the folder can't be written.
     """
     refuse("the scans and masks of the data set", missing(scans), advice)
     facts = _facts(scans, grid, dtype, folder)
     own = folder / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     if not (own / FACTS).exists():
-        try:
-            own.mkdir(parents=True, exist_ok=True)
-            with _alone(own / "lock", report):
+        with refusing(own / "volumes.npy", "--data"):
+            make_folder(own)
+            with alone(own / "lock", report, "reads the same scans"):
                 if not (own / FACTS).exists():
                     _Writing(own, scans, grid, dtype, report).finish(facts, advice)
-        except OSError as error:
-            raise ConfigError(
-                f"Can't write scans on the grid to '{own}' ({error}). Name another folder with "
-                "--data, or make room there."
-            ) from error
     return _opened(own)
 
 
 def missing(scans: Iterable[ScanFile]) -> list[str]:
     """Scans and masks that are not there, a problem each, see `problems.refuse`."""
     paths = dict.fromkeys(path for scan in scans for path in (scan.path, scan.mask) if path)
-    return [f"nothing at '{path}'" for path in paths if not path.exists()]
+    return [f"nothing at '{path}'" for path in paths if not os.path.exists(path)]
 
 
 class _Writing:
@@ -152,11 +150,11 @@ class _Writing:
             problems = self._read(missing, known, log)
         refuse("scans that can be read and laid onto the grid", problems, advice)
         for array in arrays:
+            sync(array.part)
             os.replace(array.part, array.path)
         lines = [known[row] for row in range(len(self._scans))]
-        part = self._own / f"{FACTS}.part"
-        part.write_text(json.dumps({**facts, "lines": lines}) + "\n")
-        os.replace(part, self._own / FACTS)
+        text = json.dumps({**facts, "lines": lines}) + "\n"
+        write_atomically(self._own / FACTS, text.encode(), option="--data")
         (self._own / DONE).unlink()
 
     def _read(self, missing: list[int], known: dict[int, dict], log: Any) -> list[str]:
@@ -237,8 +235,8 @@ def _opened(own: Path) -> Grids:
         )
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise ConfigError(
-            f"Expected scans on a grid in '{own}', received: {error}. Delete that folder; the "
-            "next run reads the scans again."
+            f"Expected scans on a grid in '{own}', received: {error}. Move that folder away; "
+            "the next run reads the scans again."
         ) from error
 
 
@@ -273,18 +271,6 @@ def _hash(volume: NDArray, mask: NDArray[np.bool_] | None) -> str:
     if mask is not None and mask.any():
         digest.update(np.packbits(mask).tobytes())
     return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def _alone(lock: Path, report: Report) -> Iterator[None]:
-    """Waits while another process writes the same folder."""
-    with lock.open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report("Waiting for another run that reads the same scans")
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
 
 
 def _by(shape: Sequence[int]) -> str:

@@ -10,15 +10,16 @@ scan of each patient, hence no groups. Any folders of scans in this layout can b
 """
 
 import itertools
-import os
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from vcam_client.errors import ConfigError
+from vcam_client.folder_writing import replace_folder
 from vcam_training.data.dataset import Report
 from vcam_training.data.download import RemoteFile, download
 from vcam_training.data.phantoms.ct_phantom import ORIENTATIONS, phantom, save
@@ -112,13 +113,15 @@ def write_phantoms(folder: Path, count: int, seed: int, report: Report) -> None:
         if (folder / name).is_dir():
             continue
         report(f"Writing {count} phantoms to '{folder / name}'")
-        part = _fresh(folder / f".part-{name}")
-        for number in range(count):
-            rng = np.random.default_rng([seed, label, number])
-            volume, affine, _, _ = phantom(rng, with_lesion=bool(label))
-            orientation = str(rng.choice(ORIENTATIONS))
-            save(part / f"study_{number + 1:04d}.nii.gz", volume, affine, orientation)
-        os.replace(part, folder / name)
+        replace_folder(folder / name, partial(_draw, label, count, seed), option="--data")
+
+
+def _draw(label: int, count: int, seed: int, part: Path) -> None:
+    for number in range(count):
+        rng = np.random.default_rng([seed, label, number])
+        volume, affine, _, _ = phantom(rng, with_lesion=bool(label))
+        orientation = str(rng.choice(ORIENTATIONS))
+        save(part / f"study_{number + 1:04d}.nii.gz", volume, affine, orientation)
 
 
 def _scans_in(folder: Path) -> list[Path]:
@@ -130,7 +133,10 @@ def _scans_in(folder: Path) -> list[Path]:
 
 def _unpack(archive: Path, folder: Path) -> None:
     """Takes the scans out of an archive, whatever folders it has them in."""
-    part = _fresh(folder.with_name(f".part-{folder.name}"))
+    replace_folder(folder, partial(_take_out, archive), option="--data")
+
+
+def _take_out(archive: Path, part: Path) -> None:
     try:
         with zipfile.ZipFile(archive) as source:
             for member in source.infolist():
@@ -146,20 +152,11 @@ def _unpack(archive: Path, folder: Path) -> None:
                     shutil.copyfileobj(stream, target)
     except (zipfile.BadZipFile, EOFError) as error:
         raise ConfigError(
-            f"Expected a zip archive in '{archive}', received: {error}. Delete it; the next run "
-            "downloads it again."
-        ) from error
-    except OSError as error:
-        raise ConfigError(
-            f"Can't unpack '{archive}' ({error}). Make room, or name another folder with --data."
+            f"Expected a zip archive in '{archive}', received: {error}. Move it away; the next "
+            "run downloads it again."
         ) from error
     if not any(part.iterdir()):
-        raise ConfigError(f"Expected NIfTI scans in '{archive}', found none. Replace or delete it.")
-    os.replace(part, folder)
-
-
-def _fresh(folder: Path) -> Path:
-    """An empty folder."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
+        raise ConfigError(
+            f"Expected NIfTI scans in '{archive}', found none. Put the right archive there, or "
+            "move this one away: the next run downloads it again."
+        )

@@ -124,6 +124,7 @@ def _split(table: ScanTable, grids: Grids, index: NDArray[np.intp]) -> Split:
     return Split(
         volumes=Rows(grids.volumes, index),
         labels=table.labels[index],
+        known=None if table.known is None else table.known[index],
         masks=no_masks(shape) if grids.masks is None else Rows(grids.masks, index),
         groups=None if table.groups is None else table.groups[index],
         names=tuple(table.names[number] for number in index),
@@ -138,4 +139,6 @@ def _content(table: ScanTable, grids: Grids, parts: Sequence[NDArray[np.intp]]) 
         for number in part:
             digest.update(grids.sha256[number].encode())
             digest.update(np.ascontiguousarray(table.labels[number]).tobytes())
+            if table.known is not None:
+                digest.update(np.ascontiguousarray(table.known[number]).tobytes())
     return digest.hexdigest()

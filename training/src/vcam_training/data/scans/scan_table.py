@@ -1,9 +1,8 @@
 """A list of scans with what is known of each, from a CSV file."""
 
-import csv
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client.errors import ConfigError
+from vcam_training.data.csv_table import CsvTable, is_of_windows, number_of, place_of, read_csv
+from vcam_training.data.finding_labels import IGNORED, FindingLabels
 from vcam_training.data.problems import refuse
 from vcam_training.data.scans.grid_cache import ScanFile, missing
 from vcam_training.task import Task
 
 SPLITS = ("train", "validation", "test")
-_TRUTHS = {"0": False, "1": True, "false": False, "true": True}
-_HEADER_LINES = 1
 _FIRST = 3
 """Lines that a problem of many lines names."""
 
@@ -28,7 +27,7 @@ class ScanTable:
 
     Attributes:
         scans: their files.
-        labels: as the task has them, see `dataset.Split`.
+        labels, known: as the task has them, see `dataset.Split`.
         names: what reports call each.
         groups: [n] of strings, such as patients; None where each scan is one of its own.
         splits: of each, out of SPLITS; "" where it is to be chosen.
@@ -39,6 +38,7 @@ class ScanTable:
     names: tuple[str, ...]
     groups: NDArray[np.str_] | None
     splits: tuple[str, ...]
+    known: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.scans)
@@ -46,7 +46,7 @@ class ScanTable:
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Which columns of a table mean what, and what no column says.
+    """Which columns of a table mean what, and what no column says; see `CsvTable.column`.
 
     Attributes:
         path: of the scan, absolute or relative to the table's folder.
@@ -64,16 +64,21 @@ class Columns:
 
 
 def read_table(
-    file: Path, columns: Columns, task: Task, names: tuple[str, ...] = ()
+    file: Path,
+    columns: Columns,
+    task: Task,
+    names: tuple[str, ...] = (),
+    of_findings: FindingLabels = FindingLabels(),  # noqa: B008  frozen
 ) -> tuple[ScanTable, tuple[str, ...]]:
     """Reads a CSV file whose first line has the names of its columns.
 
     Args:
-        file: UTF-8, separated by commas, semicolons or tabs.
+        file: see `csv_table.read_csv`.
         columns: which of them mean what.
         task: how values are read: as names of classes, 0 and 1 of findings, or numbers.
         names: of the classes, in the order of their indices; empty for those of the
             table, in alphabetical order.
+        of_findings: how labels of findings are read.
 
     Returns:
         The table, and the names of the classes, findings or targets.
@@ -81,84 +86,107 @@ def read_table(
     Raises:
         ConfigError: what is wrong with the table, files that are missing included, all of it.
     """
-    rows = _rows(file, columns)
+    rows, source = _rows(file, columns)
+    lines = source.lines
     values = [[row[name] for name in columns.values] for row in rows]
+    known_labels = None
+    advice = "Correct the table, or put the files there; paths are relative to its folder."
     if task is Task.CLASSES:
         names = names or tuple(sorted({text for (text,) in values if text}))
         known = {name: index for index, name in enumerate(names)}
-        labels, wrong = _parsed(values, known.get, f"one of {', '.join(names)}")
+        labels, wrong = _parsed(values, known.get, f"one of {', '.join(names)}", lines)
         wrong += [f"no scan labelled {name!r}" for name in names if [name] not in values]
         if len(names) == 1:
             wrong.append(f"{names[0]!r} as the label of all scans, no second class")
         found = np.array(labels, np.int32).reshape(len(rows))
     elif task is Task.FINDINGS:
-        labels, wrong = _parsed(values, lambda text: _TRUTHS.get(text.lower()), "0 or 1")
-        names, found = columns.values, np.array(labels, bool)
+        labels, wrong = _parsed(values, of_findings.read, "0 or 1", lines)
+        names, found = columns.values, np.array(labels) == 1
+        known_labels = np.array(labels) != IGNORED
+        refused = {text for row in values for text in row if of_findings.read(text) is None}
+        advice = f"{of_findings.advice(refused)} {advice}".strip()
     else:
-        labels, wrong = _parsed(values, _number, "a number")
+        numbers = _numbers(values, decimal_comma=source.has_decimal_commas)
+        labels, wrong = _parsed(values, numbers.get, "a number", lines)
         names, found = columns.values, np.array(labels, np.float32)
     paths = [row[columns.path] for row in rows]
-    splits = [row.get(columns.split, "") for row in rows]
+    splits = [_split_name(row.get(columns.split, "")) for row in rows]
     groups = [row.get(columns.group, "") for row in rows]
     scans = tuple(_scan(file.parent, row, columns) for row in rows)
     refuse(
         f"a scan with what is known of it in each line of '{file}'",
         [
-            *_lines("no path", [not path for path in paths]),
-            *(f"{path!r} {n} times" for path, n in Counter(paths).items() if path and n > 1),
+            *_lines("more fields than columns", source.too_long, lines),
+            *_lines("no path", [not path for path in paths], lines),
+            *(f"{path!r} {n} times" for path, n in _counted(paths) if n > 1),
+            *_lines("a path of a Windows computer", list(map(is_of_windows, paths)), lines),
             *wrong,
             *_lines(
                 f"a split other than {', '.join(SPLITS)}",
                 [bool(one) and one not in SPLITS for one in splits],
+                lines,
             ),
             *_torn(groups, splits),
-            *missing(scan for scan, path in zip(scans, paths, strict=True) if path),
+            *missing(
+                scan
+                for scan, path in zip(scans, paths, strict=True)
+                if path and not is_of_windows(path)
+            ),
         ],
-        "Correct the table, or put the files there; paths are relative to its folder.",
+        advice,
     )
     table = ScanTable(
         scans=scans,
         labels=found,
+        known=None if known_labels is None or known_labels.all() else known_labels,
         names=tuple(paths),
-        groups=_groups(groups),
+        groups=_groups(groups, lines),
         splits=_joined(groups, splits),
     )
     return table, names
 
 
-def _rows(file: Path, columns: Columns) -> list[dict[str, str]]:
-    """The lines of the file, fields stripped.
+def _rows(file: Path, columns: Columns) -> tuple[list[dict[str, str]], CsvTable]:
+    """Fields by the names that `columns` has for them, and the table as it is.
 
     Raises:
         ConfigError: no such file, no scan, or columns are missing.
     """
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            head = stream.readline()
-            separator = max(",;\t", key=head.count)
-            stream.seek(0)
-            reader = csv.DictReader(stream, delimiter=separator)
-            known = [name.strip() for name in reader.fieldnames or ()]
-            lines = [dict(zip(known, row.values(), strict=False)) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(
-            f"Expected a table of scans in '{file}', received: {error}. Set data.table to a CSV "
-            "file with the columns path and label; docs/data.md has an example."
-        ) from error
-    wanted = (columns.path, *columns.values)
-    lacking = [name for name in wanted if name not in known]
-    if lacking or not lines:
+    table = read_csv(
+        file,
+        f"Expected a table of scans in '{file}'",
+        "Set data.table to a CSV file with the columns path and label; docs/data.md has an "
+        "example.",
+    )
+    named = [
+        name
+        for name, usual in (
+            (columns.mask, Columns.mask),
+            (columns.group, Columns.group),
+            (columns.split, Columns.split),
+        )
+        if name and name != usual
+    ]
+    wanted = (columns.path, *columns.values, *named)
+    places = {
+        name: table.column(name) for name in (*wanted, columns.mask, columns.group, columns.split)
+    }
+    lacking = [name for name in wanted if places[name] is None]
+    if lacking or not table.rows:
         what = f"no column {', '.join(map(repr, lacking))}" if lacking else "no line but the first"
         raise ConfigError(
             f"Expected columns {', '.join(map(repr, wanted))} and a line for each scan in "
-            f"'{file}', found {what}. Its columns are: {', '.join(known) or 'none'}. Name them "
-            "with data.path_column and data.label_column, data.findings or data.targets."
+            f"'{file}', found {what}. Its columns are: {', '.join(table.columns) or 'none'}. Name "
+            "them with data.path_column and data.label_column, data.findings or data.targets."
         )
-    return [{name: (row.get(name) or "").strip() for name in known} for row in lines]
+    return [
+        {name: row[at] if at < len(row) else "" for name, at in places.items() if at is not None}
+        for row in table.rows
+    ], table
 
 
 def _parsed(
-    values: Sequence[Sequence[str]], parse: object, expected: str
+    values: Sequence[Sequence[str]], parse: object, expected: str, lines: Sequence[int]
 ) -> tuple[list[list], list[str]]:
     """Values of all lines, and the lines where there is another value than expected."""
     found = [[parse(text) for text in texts] for texts in values]  # type: ignore[operator]
@@ -170,27 +198,42 @@ def _parsed(
     problems = [
         line
         for text, where in wrong.items()
-        for line in _lines(f"{text!r}, not {expected},", where)
+        for line in _lines(f"{text!r}, not {expected},", where, lines)
     ]
     return [[0 if value is None else value for value in row] for row in found], problems
 
 
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+def _numbers(values: Sequence[Sequence[str]], *, decimal_comma: bool) -> dict[str, float | None]:
+    """What each text is as a number; commas only in columns that have no decimal points."""
+    found: dict[str, float | None] = {}
+    for column in zip(*values, strict=True):
+        commas = decimal_comma and not any("." in text for text in column)
+        for text in column:
+            value = number_of(text, decimal_comma=commas)
+            found[text] = value if value is not None and math.isfinite(value) else None
+    return found
 
 
-def _lines(what: str, where: Sequence[bool]) -> list[str]:
+def _split_name(text: str) -> str:
+    lower = text.lower()
+    return "validation" if lower in ("val", "valid") else lower if lower in SPLITS else text
+
+
+def _counted(paths: Sequence[str]) -> Iterable[tuple[str, int]]:
+    """Paths as the table has them, and how often each is there, however it is written."""
+    counts = Counter(path.replace("\\", "/") for path in paths if path)
+    first = {path.replace("\\", "/"): path for path in reversed(paths)}
+    return ((first[path], count) for path, count in counts.items())
+
+
+def _lines(what: str, where: Sequence[bool], lines: Sequence[int]) -> list[str]:
     """One problem, with the lines of the file where it is."""
-    lines = [at + 1 + _HEADER_LINES for at, found in enumerate(where) if found]
-    if not lines:
+    found = [line for line, is_there in zip(lines, where, strict=True) if is_there]
+    if not found:
         return []
-    first = ", ".join(map(str, lines[:_FIRST]))
-    more = f" and {len(lines) - _FIRST} more" if len(lines) > _FIRST else ""
-    return [f"{what} in line{'s' if len(lines) > 1 else ''} {first}{more}"]
+    first = ", ".join(map(str, found[:_FIRST]))
+    more = f" and {len(found) - _FIRST} more" if len(found) > _FIRST else ""
+    return [f"{what} in line{'s' if len(found) > 1 else ''} {first}{more}"]
 
 
 def _torn(groups: Sequence[str], splits: Sequence[str]) -> list[str]:
@@ -206,11 +249,11 @@ def _torn(groups: Sequence[str], splits: Sequence[str]) -> list[str]:
     ]
 
 
-def _groups(groups: Sequence[str]) -> NDArray[np.str_] | None:
+def _groups(groups: Sequence[str], lines: Sequence[int]) -> NDArray[np.str_] | None:
     """Groups by name; a scan without one is a group of its own."""
     if not any(groups):
         return None
-    return np.array([group or f"(line {at + 2})" for at, group in enumerate(groups)])
+    return np.array([one or f"(line {line})" for one, line in zip(groups, lines, strict=True)])
 
 
 def _joined(groups: Sequence[str], splits: Sequence[str]) -> tuple[str, ...]:
@@ -222,7 +265,7 @@ def _joined(groups: Sequence[str], splits: Sequence[str]) -> tuple[str, ...]:
 def _scan(folder: Path, row: dict[str, str], columns: Columns) -> ScanFile:
     mask = row.get(columns.mask, "")
     return ScanFile(
-        path=folder / row[columns.path],
-        mask=folder / mask if mask else None,
+        path=place_of(folder, row[columns.path]),
+        mask=place_of(folder, mask) if mask else None,
         spacing=columns.spacing,
     )

@@ -8,6 +8,7 @@ from vcam_client.errors import ConfigError, ContractError
 from vcam_client.spec import Fit, Grid, Intensity, Resampling, SliceAggregation
 from vcam_training.data.contract import DataContract
 from vcam_training.data.dataset import DataSet, Report
+from vcam_training.data.finding_labels import FindingLabels
 from vcam_training.data.scans.grid_cache import GRIDS
 from vcam_training.data.scans.scan_set import scan_set
 from vcam_training.data.scans.scan_table import Columns, read_table
@@ -25,6 +26,8 @@ class ScanTableSource:
         classes: names of exclusive classes, the positive one last; empty for those of the
             table in alphabetical order.
         findings: columns with 0 or 1, if each finding is there or not by itself.
+        uncertain, unmentioned: what labels of -1 and empty ones of findings count as, see
+            `finding_labels`.
         targets: columns with numbers, for a regression.
         unit: of the targets.
         path_column, label_column, mask_column, group_column, split_column: of the table;
@@ -51,6 +54,8 @@ class ScanTableSource:
     table: str = ""
     classes: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
+    uncertain: str = ""
+    unmentioned: str = ""
     targets: tuple[str, ...] = ()
     unit: str = ""
     path_column: str = "path"
@@ -81,7 +86,12 @@ class ScanTableSource:
                 "Expected data.classes for exclusive classes only, received them with "
                 f"data.{'findings' if self.findings else 'targets'}."
             )
-        self.grid, self.intensity  # noqa: B018  checks the values
+        if (self.uncertain or self.unmentioned) and not self.findings:
+            raise ConfigError(
+                "Expected data.findings beside data.uncertain and data.unmentioned, received none. "
+                "Name the columns of findings."
+            )
+        self.grid, self.intensity, self.finding_labels  # noqa: B018  checks the values
 
     @property
     def task(self) -> Task:
@@ -89,6 +99,11 @@ class ScanTableSource:
         if self.findings:
             return Task.FINDINGS
         return Task.REGRESSION if self.targets else Task.CLASSES
+
+    @property
+    def finding_labels(self) -> FindingLabels:
+        """How labels of findings are read."""
+        return FindingLabels(uncertain=self.uncertain, unmentioned=self.unmentioned)
 
     @property
     def grid(self) -> Grid:
@@ -147,7 +162,7 @@ class ScanTableSource:
             split=self.split_column,
             spacing=self.file_spacing_mm,
         )
-        table, labels = read_table(file, columns, self.task, self.classes)
+        table, labels = read_table(file, columns, self.task, self.classes, self.finding_labels)
         report(f"{len(table)} scans in {file}: {', '.join(labels)}")
         contract = DataContract(
             task=self.task,
