@@ -312,11 +312,11 @@ class AsyncClient:
             return error
 
     async def _tried(self, ask: Callable[[AsyncTransport, float], Awaitable[_Result]]) -> _Result:
-        if self._closed:
-            raise InputError("Expected an open client, received a closed one. Make a new one.")
+        self._require_open()
         replicas = self._replicas
         attempts = replicas.attempts(self.connection.retries, self.connection.timeout)
         while True:
+            self._require_open()
             transport = replicas.next()
             try:
                 result = await ask(transport, attempts.deadline.left)
@@ -327,6 +327,10 @@ class AsyncClient:
                 replicas.answered(transport)
                 return result
             await asyncio.sleep(pause)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise InputError("Expected an open client, received a closed one. Make a new one.")
 
 
 def _transports(to: Connection) -> list[AsyncTransport]:

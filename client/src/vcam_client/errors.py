@@ -10,6 +10,7 @@ VcamError
 ├── OutputError (OSError)              a result that can't be written
 ├── ServerError (RuntimeError)         the server refused or failed
 │   ├── ServerUnavailableError (ConnectionError)
+│   │   └── CallBrokenError            the connection broke during the call
 │   ├── ServerBusyError
 │   ├── AccessDeniedError (PermissionError)
 │   ├── DeadlineExceededError (TimeoutError)
@@ -60,6 +61,10 @@ class ServerError(VcamError, RuntimeError):
 
 class ServerUnavailableError(ServerError, ConnectionError):
     """No server answers at the address."""
+
+
+class CallBrokenError(ServerUnavailableError):
+    """The connection broke during the call; the server may have ended because of it."""
 
 
 class ServerBusyError(ServerError):

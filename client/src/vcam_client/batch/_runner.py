@@ -19,10 +19,11 @@ from vcam_client import errors
 from vcam_client._options import ReadOptions
 from vcam_client._result_names import safe_labels
 from vcam_client.batch import _record
+from vcam_client.batch._gate import Gate
 from vcam_client.batch._interrupts import Interrupts
 from vcam_client.batch._item import ScanItem
 from vcam_client.batch._log import ResultLog
-from vcam_client.batch._patience import FATAL, GONE, Patience
+from vcam_client.batch._patience import BREAKING, FATAL, GONE, MOST_BREAKS, Patience
 from vcam_client.batch._progress import Progress
 from vcam_client.batch._resume import missing
 from vcam_client.batch._shards import Shard
@@ -80,7 +81,8 @@ def run_batch(
         shard: the part of the scans to take; the log is named after it.
         again: do all of them, whatever the log says.
         patience: seconds for which no call may be answered until the run stops.
-        on_progress: called in this thread after each scan, and a few times a second.
+        on_progress: called in this thread after each scan, and a few times a second. What
+            it raises ends the run: scans under way are finished and logged, then it goes on.
 
     Raises:
         InputError: fewer than one worker, or a log of another model, version or choices.
@@ -108,7 +110,7 @@ def run_batch(
         todo = own if again else missing(own, log, asked, served.version)
         log.forget([item.key for item in todo])
         task = _Task(
-            client=client,
+            client=client._without_repeats_of_broken_calls(),
             out=out,
             asked=asked,
             version=version,
@@ -151,6 +153,10 @@ class _Task:
     def read(self, item: ScanItem) -> tuple[Volume, float]:
         start = time.perf_counter()
         return item.read(self.asked.reading), time.perf_counter() - start
+
+    def is_served(self) -> bool:
+        """Whether a version of the model is there; errors as those of `Client.status`."""
+        return any(s.available for s in self.client.status(self.asked.model))
 
     def record(self, item: ScanItem, volume: Volume, seconds: float) -> dict[str, Any]:
         """Asks the server, writes the results; says what came of it."""
@@ -199,6 +205,7 @@ class _Run:
     def __post_init__(self) -> None:
         self.stop = threading.Event()
         self.patience = Patience(self.patience_s, self.stop)
+        self.gate = Gate()
         self.outcomes: queue.SimpleQueue[_Outcome | None] = queue.SimpleQueue()
         self._next = iter(self.todo)
         self._lock = threading.Lock()
@@ -224,25 +231,42 @@ class _Run:
             signal=interrupts.received,
         )
 
-    def _collect(self, working: int, interrupts: Interrupts) -> None:
-        while working:
-            try:
-                outcome = self.outcomes.get(timeout=_TICK_S)
-            except queue.Empty:
-                self._say(note=interrupts.note or self.patience.note)
-                continue
-            if outcome is None:
-                working -= 1
-            elif outcome.record is not None:
-                self._write_down(outcome.record)
-                self._say(outcome.record, note=interrupts.note)
-            elif self.stopped_by is None:
-                self.stopped_by = outcome.fatal
+    def _collect(self, workers: int, interrupts: Interrupts) -> None:
+        """Logs what the threads bring until the last has ended, whatever comes between."""
+        working = workers
+        try:
+            while working:
+                try:
+                    outcome = self.outcomes.get(timeout=_TICK_S)
+                except queue.Empty:
+                    self._say(note=interrupts.note or self.patience.note)
+                    continue
+                if outcome is None:
+                    working -= 1
+                    continue
+                self._take(outcome)
+                if outcome.record is not None:
+                    self._say(outcome.record, note=interrupts.note)
+        except BaseException:
+            self.stop.set()
+            while working:
+                outcome = self.outcomes.get()
+                if outcome is None:
+                    working -= 1
+                else:
+                    self._take(outcome)
+            raise
+
+    def _take(self, outcome: _Outcome) -> None:
+        if outcome.record is not None:
+            self._write_down(outcome.record)
+        elif self.stopped_by is None:
+            self.stopped_by = outcome.fatal
 
     def _write_down(self, record: dict[str, Any]) -> None:
         try:
             self.log.append(record)
-        except OutputError as error:
+        except VcamError as error:
             self.stop.set()
             self.stopped_by = self.stopped_by or error
             return  # it is done again next time
@@ -305,10 +329,21 @@ class _Run:
 
     def _tried(self, item: ScanItem) -> _Outcome | None:
         volume, seconds = self.task.read(item)
-        attempt = 0
+        attempt = breaks = 0
         while True:
             try:
-                record = self.task.record(item, volume, seconds)
+                with self.gate.alone() if breaks else self.gate.beside_others():
+                    if attempt + breaks and self.stop.is_set():
+                        return None
+                    record = self.task.record(item, volume, seconds)
+            except BREAKING as error:
+                breaks += 1
+                if breaks == MOST_BREAKS:
+                    if self.patience.broke():
+                        raise  # alone with the server: it is this scan's failure
+                    return _Outcome(fatal=error)
+                if (ended := self._until_served(error)) is not None:
+                    return None if self.stop.is_set() else ended
             except GONE + FATAL as error:
                 if self.stop.is_set():
                     return None
@@ -318,3 +353,18 @@ class _Run:
             else:
                 self.patience.answered()
                 return _Outcome(record=record)
+
+    def _until_served(self, error: VcamError) -> _Outcome | None:
+        """Waits until the server is there again; an outcome where the run ends before."""
+        attempt = 0
+        while self.patience.wait(error, attempt):
+            attempt += 1
+            try:
+                if self.task.is_served():
+                    self.patience.is_back()
+                    return None
+            except GONE + FATAL as now:
+                error = now
+            except VcamError:  # something answers; the scan's call will say what
+                return None
+        return _Outcome(fatal=error)
