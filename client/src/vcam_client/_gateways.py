@@ -24,6 +24,7 @@ _LOST = (502, 520, 521, 522, 523, 525, 526, 530)
 """The gateway has no connection to its server, or lost it; from 520 on as Cloudflare has it."""
 _MOST_NAME = 40
 _MOST_URL = 120
+_MOST_TITLE = 60
 
 
 class BadGatewayError(ServerUnavailableError):
@@ -77,7 +78,8 @@ class GatewayAnswer:
         if status in (401, 403):
             return AccessDeniedError(
                 f"{self.who} refused access ({self.said}). Give a valid token with $VCAM_TOKEN or "
-                "--token-file, or an address of the model server that does not pass there."
+                f"--token-file, or an address of the model server that does not pass there."
+                f"{self._past_the_proxy}"
             )
         if status in _TOO_LARGE:
             other = "" if not self._rest else " Over gRPC the same call is about half as large."
@@ -100,11 +102,13 @@ class GatewayAnswer:
             return BadGatewayError(
                 f"{self.who} has no model server behind it, or lost it during the call "
                 f"({self.said}). Start the model server, and look at its log and the gateway's."
+                f"{self._past_the_proxy}"
             )
         if status == 503:
             return ServerUnavailableError(
                 f"{self.who} has no model server to send calls to now ({self.said}). Start the "
                 "model server, or check which address the gateway sends calls to."
+                f"{self._past_the_proxy}"
             )
         if status >= 500:
             return ServerError(
@@ -113,10 +117,23 @@ class GatewayAnswer:
         return self._something_else()
 
     @property
+    def _past_the_proxy(self) -> str:
+        if self.proxy is None:
+            return ""
+        return f" List {_host(self.address)} in {self.proxy.bypass} to go past the proxy."
+
+    @property
     def _rest(self) -> bool:
         return self.address.startswith("http")
 
     def _something_else(self) -> VcamError:
+        if self.status == 200:
+            return ContractError(
+                f"Expected an answer of TensorFlow Serving from {self.address}, received a web "
+                f"page, which is no JSON: {self.text[:_MOST_TITLE]!r}. {self.who} answers in its "
+                "place, as login pages do: give a valid token with $VCAM_TOKEN, or an address of "
+                f"the model server that does not pass there.{self._past_the_proxy}"
+            )
         port = "its REST port (8501 by default)" if self._rest else "its gRPC port (8500)"
         name = f" ({self.server[:_MOST_NAME]!r} answers)" if self.server else ""
         through = f" through the proxy {self.proxy}" if self.proxy is not None else ""
@@ -150,7 +167,7 @@ def proxy_refused(proxy: Proxy | None, address: str, said: str) -> VcamError:
     name = f"The proxy {proxy}" if proxy is not None else f"A proxy before {address}"
     variable = proxy.variable if proxy is not None else "$http_proxy"
     bypass = proxy.bypass if proxy is not None else "$no_proxy"
-    host = address.split("://")[-1].split("/")[0].rpartition(":")[0]
+    host = _host(address)
     if "407" in said:
         return AccessDeniedError(
             f"{name} asks for a user name and a password ({said}). Put them into {variable} "
@@ -169,11 +186,15 @@ def proxy_refused(proxy: Proxy | None, address: str, said: str) -> VcamError:
 
 def proxy_is_gone(proxy: Proxy, address: str, details: str) -> VcamError:
     """The error where no connection came about through a proxy."""
-    host = address.split("://")[-1].split("/")[0].rpartition(":")[0]
+    host = _host(address)
     return ServerUnavailableError(
         f"No connection to {address} through the proxy {proxy} ({details}). Check that the proxy "
         f"is up and that {proxy.variable} names it, or list {host} in {proxy.bypass} to go past it."
     )
+
+
+def _host(address: str) -> str:
+    return address.split("://")[-1].split("/")[0].rpartition(":")[0]
 
 
 def _printed(location: str) -> str:

@@ -29,6 +29,8 @@ _NAME = ("hostname verification", "hostname mismatch", "ip address mismatch")
 _EXPIRED = ("expired", "not yet valid")
 _OF_THE_CLIENT = ("alert", "client certificate", "certificate_required", "certificate required")
 _NO_GRPC = ("http/2", "http1", "received http2 header with status", "content-type")
+_NO_GRPC_STATUS = "no status received"
+"""gRPC's text for an HTTP/2 answer that is none of its own, such as a login page."""
 _TOO_LARGE = "larger than max"
 _OWN_LIMIT = "client: received message"
 _NO_MEMORY = re.compile(
@@ -102,9 +104,11 @@ def refused(
         return _no_signature(address, target, signature, details)
     if code == "RESOURCE_EXHAUSTED":
         return _exhausted(address, signature, details)
-    if code == "UNIMPLEMENTED" or any(word in text for word in _NO_GRPC):
+    foreign = any(word in text for word in (*_NO_GRPC, _NO_GRPC_STATUS))
+    if code == "UNIMPLEMENTED" or foreign:
         return UnknownMethodError(
-            f"What answers at {address} is no TensorFlow Serving ({code}: {details or 'no text'}). "
+            f"What answers at {address} is no TensorFlow Serving ({code}: {details or 'no text'}), "
+            "but another server or a gateway before it. "
             f"It has gRPC on port {DEFAULT_PORT} by default, REST on {DEFAULT_REST_PORT}."
         )
     return ServerError(

@@ -1,18 +1,17 @@
 """The REST transport: TensorFlow Serving's JSON over HTTP, with the errors of gRPC."""
 
-import asyncio
 import contextlib
 import http.client
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import requests
 import urllib3.exceptions
 from requests.auth import AuthBase
 
 from vcam_client import _rest_json as body
+from vcam_client import _rest_zeros as zeros
 from vcam_client._calls import Answer, Call, Target, Traffic, VersionStatus
 from vcam_client._connection import Connection, is_loopback
 from vcam_client._gateways import NEVER_OF_A_MODEL_SERVER, GatewayAnswer, proxy_refused
@@ -21,7 +20,7 @@ from vcam_client._proxies import Proxy, proxy_of, without_passwords
 from vcam_client._refusals import refused
 from vcam_client._rest_body import ENCODING, BodyError, read_body
 from vcam_client._tls import why_refused
-from vcam_client.errors import ModelNotFoundError, VcamError
+from vcam_client.errors import AccessDeniedError, ContractError, ModelNotFoundError, VcamError
 
 _CODE_OF_HTTP = {
     400: "INVALID_ARGUMENT",
@@ -44,11 +43,8 @@ _LEAST_ANSWER_BYTES, _ANSWER_PER_SENT_BYTE = 2**24, 32
 """So much may be answered to a small call, and more to one that brings a volume along: a
 heatmap has as many numbers as the volume, of some fifteen characters each."""
 _MOST_REFUSAL_BYTES = 2**20
-_CALLS_AT_ONCE = 32
 _TIMED_OUT = "timed out"
 """In TensorFlow Serving's text where its own time for a REST call is over."""
-
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +56,11 @@ class _Reply:
     received: int
     server: str
     location: str
+
+    @property
+    def is_web_page(self) -> bool:
+        """Whether it is HTML, as login pages are, also with status 200."""
+        return self.text[:100].lstrip().lower().startswith((b"<!doctype", b"<html"))
 
 
 class _Headers(AuthBase):
@@ -86,6 +87,7 @@ class RestTransport:
         self.address = address
         self._to = connection
         self._answered = False
+        self._has_numbers = False
         self._auth = _Headers(connection)
         self._certificate: tuple[str, str] | None = None
         tls = connection.tls
@@ -144,6 +146,11 @@ class RestTransport:
             session.close()
 
     def _predict(self, call: Call, target: Target, version: int, until: Ending) -> Answer:
+        if not self._has_numbers and not zeros.TEXT_OUTPUTS.isdisjoint(call.outputs):
+            self._require_numbers(call, target, version, until)
+        return self._asked(call, target, version, until)
+
+    def _asked(self, call: Call, target: Target, version: int, until: Ending) -> Answer:
         content = body.body_of(call)
         reply = self._send("POST", f"{body.path_of(target)}:predict", call, until, content)
         return Answer(
@@ -151,6 +158,28 @@ class RestTransport:
             version=version,
             traffic=Traffic(sent=len(content), received=reply.received),
         )
+
+    def _require_numbers(self, call: Call, target: Target, version: int, until: Ending) -> None:
+        """Asks for scores before the first call for text, which ends some servers.
+
+        Where a gateway hides the model's metadata, there is nothing to go by.
+        """
+        try:
+            reply = self._send("GET", f"{body.path_of(target)}/metadata", call, until)
+        except (ContractError, AccessDeniedError):
+            return
+        signatures = zeros.signatures_of(reply.text)
+        if signatures.names and call.signature not in signatures.names:
+            details = f"its signatures are {', '.join(sorted(signatures.names))}"
+            raise self._refused("FAILED_PRECONDITION", details, call)
+        answered = False
+        for probe in zeros.probes(target, signatures):
+            answered = True
+            if not zeros.is_all_zero(self._asked(probe, target, version, until)):
+                self._has_numbers = True
+                return
+        if answered:
+            raise zeros.zeros_error(self.address, target)
 
     def _resolved(self, call: Call, until: Ending) -> int:
         """The version that answers. TensorFlow Serving's status knows no labels."""
@@ -202,11 +231,12 @@ class RestTransport:
             urllib3.exceptions.HTTPError,
             http.client.HTTPException,
             OSError,
-            ValueError,  # of libraries that meet a header they did not expect
+            ValueError,  # of libraries that meet a header, or the URL of a proxy,
+            TypeError,  # that they did not expect
         ) as error:
             raise self._unreachable(error, call, until, sent=content is not None) from error
         self._answered = True
-        if reply.status != 200:
+        if reply.status != 200 or reply.is_web_page:
             raise self._error(reply, call)
         return reply
 
@@ -248,6 +278,7 @@ class RestTransport:
         return self._refused(code, details, call)
 
     def _unreachable(self, error: Exception, call: Call, until: Ending, *, sent: bool) -> VcamError:
+        self._has_numbers = False  # whatever answers next may be started differently
         details = _reason(error)
         if isinstance(error, requests.exceptions.ProxyError) and "Tunnel" in details:
             return proxy_refused(self._proxy, self.address, without_passwords(details))
@@ -290,81 +321,6 @@ class RestTransport:
                 self._idle.append(session)
                 return
         session.close()
-
-
-class AsyncRestTransport:
-    """The REST transport for asyncio: `RestTransport` in threads of its own.
-
-    Attributes:
-        address: http://HOST:PORT or https://HOST:PORT.
-    """
-
-    filters_outputs = False
-
-    def __init__(self, address: str, connection: Connection) -> None:
-        self.address = address
-        self._transport = RestTransport(address, connection)
-        self._slots = asyncio.Semaphore(_CALLS_AT_ONCE)
-        self._under_way: dict[threading.Thread, tuple[Ending, asyncio.Future[None]]] = {}
-
-    async def predict(self, call: Call, timeout: float) -> Answer:
-        """Calls a signature; errors as for `RestTransport.predict`."""
-        until = Ending(timeout)
-        return await self._run(lambda: self._transport.predict(call, timeout, until), until)
-
-    async def status(self, target: Target, timeout: float) -> list[VersionStatus]:
-        """The versions of a model, newest first."""
-        until = Ending(timeout)
-        return await self._run(lambda: self._transport.status(target, timeout, until), until)
-
-    async def healthy(self, timeout: float) -> bool:
-        """Whether it answers as TensorFlow Serving does."""
-        until = Ending(timeout)
-        return await self._run(lambda: self._transport.healthy(timeout, until), until)
-
-    async def close(self) -> None:
-        """Closes connections, ends calls in flight, and waits until their threads have ended.
-
-        A call that is still connecting ends when it is connected, within 5 s.
-        """
-        self._transport.close()
-        under_way = dict(self._under_way)
-        for until, _ in under_way.values():
-            until.end()
-        for thread, (_, ended) in under_way.items():
-            await asyncio.wait([ended])
-            thread.join()  # it has nothing left to do
-
-    async def _run(self, call: Callable[[], _Result], until: Ending) -> _Result:
-        """Makes a call in a thread of its own, which ends soon once the call is cancelled."""
-        loop = asyncio.get_running_loop()
-        answered: asyncio.Future[_Result] = loop.create_future()
-        ended: asyncio.Future[None] = loop.create_future()
-
-        def settle(set_outcome: Callable[[Any], None], outcome: object) -> None:
-            if not answered.done():
-                set_outcome(outcome)
-            if not ended.done():
-                ended.set_result(None)
-            self._under_way.pop(thread, None)
-
-        def work() -> None:
-            try:
-                outcome: tuple[Callable[[Any], None], object] = answered.set_result, call()
-            except BaseException as error:
-                outcome = answered.set_exception, error
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(settle, *outcome)
-
-        async with self._slots:
-            thread = threading.Thread(target=work, name="vcam-rest", daemon=True)
-            self._under_way[thread] = until, ended
-            thread.start()
-            try:
-                return await answered
-            except asyncio.CancelledError:
-                until.end()
-                raise
 
 
 def _was_open(error: BaseException) -> bool:

@@ -335,7 +335,7 @@ class AsyncClient:
 
 def _transports(to: Connection) -> list[AsyncTransport]:
     if to.rest:
-        from vcam_client._rest import AsyncRestTransport
+        from vcam_client._rest_aio import AsyncRestTransport
 
         return [AsyncRestTransport(address, to) for address in to.addresses]
     from vcam_client._grpc_aio import AsyncGrpcTransport

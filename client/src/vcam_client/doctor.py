@@ -11,14 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from vcam_client._calls import DEFAULT_MODEL
-from vcam_client._connection import Connection
+from vcam_client._connection import Connection, is_loopback
 from vcam_client._orientation import AXIS_OF_CODE, SIGN_OF_CODE
+from vcam_client._proxies import Proxy, proxy_of
 from vcam_client.client import Client
 from vcam_client.errors import VcamError
 from vcam_client.spec import ModelSpec
 from vcam_client.volume import Volume
 
 _CONNECT_SECONDS = 5.0
+_UNIX = "unix:"
 _PACKAGES = ("vcam-client", "numpy", "grpcio", "protobuf", "nibabel", "pydicom")
 
 
@@ -50,40 +52,44 @@ def examine(
         yield check
         if check.passed is False:
             return
+    step = "health"
     try:
         health = client.health()
         does = "serves" if health else "doesn't serve"
-        yield Check(name="health", passed=health, finding=f"the server says that it {does}")
+        yield Check(name=step, passed=health, finding=f"the server says that it {does}")
+        step = "model"
         found = client.status(model, version=version, label=label)
         able = [str(s.version) for s in found if s.available]
         states = ", ".join(f"{s.version} {s.state} {s.error}".strip() for s in found)
         yield Check(
-            name="model",
+            name=step,
             passed=bool(able),
             finding=f"{model!r}: version {', '.join(able)} answers" if able else states,
         )
         if not able:
             return
+        step = "contract"
         served = client.spec(model, version=version, label=label)
         spec = served.spec
         yield Check(
-            name="contract",
+            name=step,
             passed=True,
             finding=f"{spec.name}, version {served.version}: {', '.join(spec.labels)}; "
             f"grid {'×'.join(map(str, spec.grid.shape))}, {spec.intensity.dtype}",
         )
+        step = "round trip"
         start = time.perf_counter()
         prediction = client.predict(_made_up(spec), model=model, version=version, label=label)
         seconds = time.perf_counter() - start
         yield Check(
-            name="round trip",
+            name=step,
             passed=True,
             finding=f"a volume of padding explained in {seconds:.2f} s, "
             f"{prediction.traffic.sent / 1e6:.2f} MB up, "
             f"{prediction.traffic.received / 1e3:.1f} kB down",
         )
     except VcamError as error:
-        yield Check(name="server", passed=False, finding=str(error))
+        yield Check(name=step, passed=False, finding=str(error))
 
 
 def _versions() -> str:
@@ -93,11 +99,17 @@ def _versions() -> str:
 
 def _addresses(to: Connection) -> Iterator[Check]:
     for address in to.addresses:
-        host, _, port = address.split("://")[-1].split("/")[0].rpartition(":")
-        host = host.strip("[]")
+        if address.startswith(_UNIX):
+            yield _unix_socket(address)
+            continue
+        proxy = None if is_loopback(address) else proxy_of(address)
+        if proxy is not None:
+            yield from _through(proxy, address)
+            continue
+        host, port = _host_and_port(address)
         try:
-            found = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
-        except OSError as error:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
             yield Check(
                 name="address",
                 passed=False,
@@ -105,7 +117,7 @@ def _addresses(to: Connection) -> Iterator[Check]:
             )
             return
         try:
-            with socket.create_connection((host, int(port)), _CONNECT_SECONDS) as link:
+            with socket.create_connection((host, port), _CONNECT_SECONDS) as link:
                 numbers = ", ".join(sorted({str(entry[4][0]) for entry in found}))
                 yield Check(name="address", passed=True, finding=f"{address} is open ({numbers})")
                 yield _tls(to, link, host)
@@ -117,6 +129,40 @@ def _addresses(to: Connection) -> Iterator[Check]:
                 "port right (gRPC 8500, REST 8501)?",
             )
             return
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.split("://")[-1].split("/")[0].rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _through(proxy: Proxy, address: str) -> Iterator[Check]:
+    """The way to a server that is reached through a proxy: the server itself may be hidden."""
+    host, _ = _host_and_port(address)
+    around = f"List {host} in {proxy.bypass} to go past it."
+    try:
+        with socket.create_connection(_host_and_port(proxy.address), _CONNECT_SECONDS):
+            finding = f"{address} is called through {proxy}, which is open. {around}"
+            yield Check(name="proxy", passed=True, finding=finding)
+    except (OSError, UnicodeError, ValueError) as error:
+        yield Check(
+            name="proxy",
+            passed=False,
+            finding=f"{address} is called through {proxy}, where nothing answers ({error}). Check "
+            f"{proxy.variable}. {around}",
+        )
+
+
+def _unix_socket(address: str) -> Check:
+    path = address.removeprefix(_UNIX).removeprefix("//")
+    try:
+        with socket.socket(socket.AF_UNIX) as link:
+            link.settimeout(_CONNECT_SECONDS)
+            link.connect(path)
+    except OSError as error:
+        finding = f"Nothing answers at {address} ({error}). Is the server started there?"
+        return Check(name="address", passed=False, finding=finding)
+    return Check(name="address", passed=True, finding=f"{address} is open")
 
 
 def _tls(to: Connection, link: socket.socket, host: str) -> Check:
