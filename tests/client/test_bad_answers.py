@@ -68,6 +68,8 @@ BAD_TENSORS = {
     "a negative size": tensor(pb.DT_FLOAT, (1, -2, 3, 4), float_val=[1]),
     "more than any memory": tensor(pb.DT_FLOAT, (1 << 40, 1 << 40), float_val=[1]),
     "more axes than an array has": tensor(pb.DT_FLOAT, (1,) * 80, float_val=[1]),
+    "none, of any size": tensor(pb.DT_FLOAT, (0, 1 << 62, 1 << 62)),
+    "two, of more axes than an array has": tensor(pb.DT_FLOAT, (2,) + (1,) * 79, float_val=[1, 2]),
     "out of int16": tensor(pb.DT_INT16, CAM, int_val=[70_000] * 24),
     "not finite": tensor(pb.DT_FLOAT, CAM, float_val=[float("nan")]),
     "infinite": tensor(pb.DT_DOUBLE, CAM, double_val=[float("-inf")] * 24),

@@ -39,7 +39,7 @@ _NO_SIGNATURE = "not found in signature def"
 _CONNECT_S = 5.0
 _MOST_ANSWER_BYTES = 2**29
 """More than any map needs as text; a server gone wild must not fill the memory."""
-_LEAST_ANSWER_BYTES, _ANSWER_PER_SENT_BYTE = 2**24, 32
+_LEAST_ANSWER_BYTES, _ANSWER_PER_SENT_BYTE = 2**23, 8
 """So much may be answered to a small call, and more to one that brings a volume along: a
 heatmap has as many numbers as the volume, of some fifteen characters each."""
 _MOST_REFUSAL_BYTES = 2**20
