@@ -1,6 +1,7 @@
 """Runs whose scans exhaust the server, end it, or meet one that is busy."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -16,13 +17,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 from client.marks import MARKS, mark_of
+from client.rest_stand_in import rest_stand_in
 from client.reviving import Revived, free_port, wait_until_served
 from client.stand_in import RefusalError, StandIn, answer, stand_in
 from client.test_batch_run import records, write_scans
 
 from vcam_client import Client
 from vcam_client.batch import Progress, ProgressPrinter, find_scans, run_batch
-from vcam_client.errors import CallBrokenError, ServerBusyError
+from vcam_client.errors import CallBrokenError, ServerBusyError, ServerError
 
 OOM = (
     "OOM when allocating tensor with shape[1,64,128,128,64] and type float on "
@@ -198,6 +200,38 @@ def test_what_failed_is_done_last(server: StandIn, tmp_path: Path) -> None:
         order.clear()
         run_batch(client, items, tmp_path / "out", workers=1)
     assert order == [None, None, *MARKS]
+
+
+def test_a_scan_that_there_is_never_room_for_stops_one_run_only(
+    server: StandIn, tmp_path: Path
+) -> None:
+    """In words that say nothing of memory: the next run does it last."""
+
+    def busy(request: Any) -> Any:
+        if mark_of(request) is not None:
+            raise RefusalError(grpc.StatusCode.RESOURCE_EXHAUSTED, "quota")
+        return answer()
+
+    server.predict = busy
+    items = find_scans([scans_behind(tmp_path / "scans", MARKS[:1], 5)])
+    out = tmp_path / "out"
+    with Client(server.address, retries=1) as client:
+        first = run_batch(client, items, out, workers=1, patience=0.5)
+        assert (first.done, first.failed, first.left) == (0, 1, 5)
+        assert isinstance(first.stopped_by, ServerBusyError)
+        second = run_batch(client, items, out, workers=1, patience=0.5)
+    assert (second.done, second.failed) == (5, 1)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_over_rest_as_well(tmp_path: Path, status: int) -> None:
+    scan = write_scans(tmp_path / "scans", 1) / "p0" / "scan.nii.gz"
+    text, error = {429: (OOM, ServerError), 503: (QUEUE, ServerBusyError)}[status]
+    with rest_stand_in() as server, Client(server.address, retries=1) as client:
+        server.reply = (status, {}, json.dumps({"error": text}).encode())
+        with pytest.raises(error, match=r"out of memory|queue is full") as caught:
+            client.predict(scan)
+    assert isinstance(caught.value, ServerBusyError) == (status == 503)
 
 
 def test_a_call_that_breaks_its_connection_is_made_once_more(tmp_path: Path) -> None:

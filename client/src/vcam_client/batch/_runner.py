@@ -28,10 +28,16 @@ from vcam_client.batch._progress import Progress
 from vcam_client.batch._resume import missing
 from vcam_client.batch._shards import Shard
 from vcam_client.batch._summary import BatchSummary
+from vcam_client.batch._task import Task
 from vcam_client.client import Client
-from vcam_client.errors import IncompatibleScanError, InputError, OutputError, VcamError
-from vcam_client.results import Choices, explain, write_results
-from vcam_client.volume import Volume
+from vcam_client.errors import (
+    IncompatibleScanError,
+    InputError,
+    OutputError,
+    ServerBusyError,
+    VcamError,
+)
+from vcam_client.results import Choices
 
 PATIENCE_S = 60.0
 """How long a run waits for a server that is gone."""
@@ -109,7 +115,7 @@ def run_batch(
     with ResultLog(out, suffix, labels=served.spec.labels, again=again) as log:
         todo = own if again else missing(own, log, asked, served.version)
         log.forget([item.key for item in todo])
-        task = _Task(
+        task = Task(
             client=client._without_repeats_of_broken_calls(),
             out=out,
             asked=asked,
@@ -140,47 +146,9 @@ _OF_THE_SCAN = frozenset(
 """Names of errors that come again until the scan itself is mended."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Task:
-    """What is done with each scan."""
-
-    client: Client
-    out: Path
-    asked: _record.Asked
-    version: int | None
-    version_label: str | None
-
-    def read(self, item: ScanItem) -> tuple[Volume, float]:
-        start = time.perf_counter()
-        return item.read(self.asked.reading), time.perf_counter() - start
-
-    def is_served(self) -> bool:
-        """Whether a version of the model is there; errors as those of `Client.status`."""
-        return any(s.available for s in self.client.status(self.asked.model))
-
-    def record(self, item: ScanItem, volume: Volume, seconds: float) -> dict[str, Any]:
-        """Asks the server, writes the results; says what came of it."""
-        choices = self.asked.choices
-        predictions = explain(
-            self.client,
-            volume,
-            model=self.asked.model,
-            version=self.version,
-            version_label=self.version_label,
-            choices=choices,
-        )
-        start = time.perf_counter()
-        folder, _, stem = item.name.rpartition("/")
-        files = write_results(predictions, self.out / folder, choices, stem=stem)
-        timings = {**predictions[0].timings, "read": seconds}
-        timings["write"] = time.perf_counter() - start
-        asked = self.asked.to_dict()
-        return _record.done(item, asked, predictions, files, self.out, timings)
-
-
 @dataclass(kw_only=True)
 class _Outcome:
-    """Of one scan: a record, or why the run stops."""
+    """Of one scan: a record, why the run stops, or both."""
 
     record: dict[str, Any] | None = None
     fatal: VcamError | None = None
@@ -190,7 +158,7 @@ class _Outcome:
 class _Run:
     """One run: threads that take scans, and this one that writes down what came of them."""
 
-    task: _Task
+    task: Task
     todo: Sequence[ScanItem]
     log: ResultLog
     patience_s: float
@@ -260,7 +228,7 @@ class _Run:
     def _take(self, outcome: _Outcome) -> None:
         if outcome.record is not None:
             self._write_down(outcome.record)
-        elif self.stopped_by is None:
+        if self.stopped_by is None:
             self.stopped_by = outcome.fatal
 
     def _write_down(self, record: dict[str, Any]) -> None:
@@ -348,11 +316,20 @@ class _Run:
                 if self.stop.is_set():
                     return None
                 if not self.patience.wait(error, attempt):
-                    return None if self.stop.is_set() else _Outcome(fatal=error)
+                    return None if self.stop.is_set() else self._given_up(item, error)
                 attempt += 1
             else:
                 self.patience.answered()
                 return _Outcome(record=record)
+
+    def _given_up(self, item: ScanItem, error: VcamError) -> _Outcome:
+        """The run ends; a scan that met a server which was there, but busy, is logged as failed.
+
+        So the next run does it last: it may be this scan that there is never room for.
+        """
+        busy = isinstance(error, ServerBusyError)
+        record = _record.failed(item, self.task.asked.to_dict(), error) if busy else None
+        return _Outcome(record=record, fatal=error)
 
     def _until_served(self, error: VcamError) -> _Outcome | None:
         """Waits until the server is there again; an outcome where the run ends before."""
