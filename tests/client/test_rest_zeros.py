@@ -84,6 +84,14 @@ def test_a_regression_may_answer_zero_once() -> None:
     assert values == []
 
 
+def test_an_answer_without_scores_is_not_one_of_zeros() -> None:
+    with rest_stand_in() as server, Client(server.address) as client:
+        server.metadata, server.outputs = VCAM, lambda: {"logits": [[0.0, 0.0]]}
+        with pytest.raises(ContractError, match=r"'scores'.*received logits"):
+            client.spec()
+        assert [verb for verb, _ in server.asked].count("POST") == 1
+
+
 @KINDS
 def test_metadata_without_a_spec_is_no_vcam_model_and_nothing_is_sent(kind: str) -> None:
     with rest_stand_in() as server:

@@ -73,7 +73,16 @@ def probes(target: Target, signatures: Signatures) -> Iterator[Call]:
 
 
 def is_all_zero(answer: Answer) -> bool:
-    """Whether each of the numbers is 0."""
+    """Whether each of the numbers is 0.
+
+    Raises:
+        ContractError: there are no scores.
+    """
+    if _SIGNATURE not in answer.outputs:
+        raise ContractError(
+            "Expected 'scores' in the answer to the signature 'scores', received "
+            f"{', '.join(answer.outputs) or 'nothing'}. Export the model again."
+        )
     return not any(np.any(value != 0) for value in answer.outputs.values())
 
 
