@@ -1,12 +1,16 @@
 """Answers that break the contract, over gRPC and REST: one error that says what differs."""
 
+import gc
 import gzip
 import json
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from client.calling import run, spec
+from client.gateway import frame, http2_frames, listening, literal
 from client.rest_stand_in import every_class, rest_stand_in
 from client.stand_in import SPEC, StandIn, answer, stand_in
 from client.test_client import SCAN
@@ -134,6 +138,27 @@ def test_an_output_that_is_missing() -> None:
 def test_bytes_that_are_no_answer(content: bytes, message: str) -> None:
     with pytest.raises(ContractError, match=message):
         asked_grpc(lambda server: setattr(server, "content", content))
+
+
+@pytest.mark.parametrize("kind", ["grpc", "aio"])
+def test_a_status_without_an_answer(kind: str) -> None:
+    """Trailers that say OK, and no message before them."""
+    header = b"\x88\0" + literal(b"content-type") + literal(b"application/grpc")
+    trailer = header + b"\0" + literal(b"grpc-status") + literal(b"0")
+    with (
+        listening(http2_frames(lambda stream: frame(1, 5, stream, trailer))) as server,
+        pytest.raises(ContractError, match="received a status without one"),
+    ):
+        run(kind, f"127.0.0.1:{server.port}", [spec], retries=1)
+
+
+def test_an_answer_whose_header_is_refused_leaves_no_socket_open() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(VcamError):
+            asked_rest(b"{}", headers={"Content-Length": "5, 7", "Connection": "close"})
+        gc.collect()
+    assert [str(warning.message) for warning in caught] == []
 
 
 def test_a_contract_of_the_future() -> None:

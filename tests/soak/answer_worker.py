@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from client.test_client import SCAN
 from soak.grpc_answers import grpc_server
-from soak.http_answers import http_server
+from soak.http_answers import bombs, http_server
 from soak.worker import peak_mb, say
 
 from vcam_client import AsyncClient, Client
@@ -39,6 +39,7 @@ KINDS = ("rest", "rest", "async rest", "grpc", "aio")
 
 def main(seed: int, first: int, count: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+    bombs()  # some seconds, so that no case waits for them
     for case in range(first, first + count):
         kind = KINDS[case % len(KINDS)]
         say(case=case, input=kind)

@@ -191,11 +191,11 @@ def _encoding(sound: bytes, rng: random.Random) -> bytes:
 def _bomb(sound: bytes, rng: random.Random) -> bytes:
     headers = ["Content-Encoding: gzip", f"Location: {rng.choice(_LOCATIONS)}"]
     status = rng.choice(("200 OK", "200 OK", "302 Found", "404 x", "500 x"))
-    return _answer(_bombs()[rng.randrange(len(_bombs()))], rng, *headers, status=status)
+    return _answer(bombs()[rng.randrange(len(bombs()))], rng, *headers, status=status)
 
 
 @functools.cache
-def _bombs() -> tuple[bytes, ...]:
+def bombs() -> tuple[bytes, ...]:
     """Some 50 kB each that would become 48 MB, and a few within what is read."""
     parts = (b" ", b"[", b"[],", b"{}", b'{"outputs":[', b"0,")
     large = [gzip.compress(part * (_BOMB_BYTES // len(part))) for part in parts]

@@ -108,12 +108,17 @@ def answer(content: bytes, sent: int) -> Answer:
     )
 
 
-def parsed(content: bytes, message: type[_Message]) -> _Message:
+def parsed(content: bytes | None, message: type[_Message]) -> _Message:
     """A message from its bytes.
 
     Raises:
-        ContractError: they are none.
+        ContractError: they are none, or gRPC got nothing though the call went well.
     """
+    if content is None:
+        raise ContractError(
+            "Expected an answer of TensorFlow Serving, received a status without one. Check that "
+            "--server names a model server, not something else with gRPC."
+        )
     try:
         return cast(_Message, cast(Any, message).FromString(content))
     except DecodeError as error:

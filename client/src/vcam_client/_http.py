@@ -108,6 +108,7 @@ def _pools_of(session: Session) -> dict[str, Any]:
 
         sock: Any
         timeout: Any
+        _answer: Any = None
 
         def connect(self) -> None:
             super().connect()  # type: ignore[misc]
@@ -119,10 +120,17 @@ def _pools_of(session: Session) -> dict[str, Any]:
 
         def getresponse(self) -> Any:
             self._begin()
-            return super().getresponse()  # type: ignore[misc]
+            try:
+                return super().getresponse()  # type: ignore[misc]
+            except BaseException:
+                # urllib3 leaves it open where it refuses a header
+                if self._answer is not None:
+                    self._answer.close()
+                raise
 
         def response_class(self, connected: socket.socket, *args: Any, **kwargs: Any) -> Any:
-            return _Response(session.until, connected, *args, **kwargs)
+            self._answer = _Response(session.until, connected, *args, **kwargs)
+            return self._answer
 
         def _begin(self) -> None:
             if self.sock is not None:

@@ -42,7 +42,7 @@ _MOST_ANSWER_BYTES = 2**29
 _LEAST_ANSWER_BYTES, _ANSWER_PER_SENT_BYTE = 2**23, 8
 """So much may be answered to a small call, and more to one that brings a volume along: a
 heatmap has as many numbers as the volume, of some fifteen characters each."""
-_MOST_REFUSAL_BYTES = 2**20
+_MOST_REFUSAL_BYTES, _MOST_METADATA_BYTES = 2**20, 2**21
 _TIMED_OUT = "timed out"
 """In TensorFlow Serving's text where its own time for a REST call is over."""
 
@@ -216,7 +216,7 @@ class RestTransport:
                     cert=self._certificate,
                 ) as response,
             ):
-                reply = self._reply(response, until, 0 if content is None else len(content))
+                reply = self._reply(response, until, content)
         except requests.exceptions.ConnectTimeout as error:
             code = "UNAVAILABLE" if until.left else "DEADLINE_EXCEEDED"
             raise self._refused(code, "no connection in time", call) from error
@@ -240,11 +240,15 @@ class RestTransport:
             raise self._error(reply, call)
         return reply
 
-    def _reply(self, response: requests.Response, until: Ending, sent: int) -> _Reply:
-        """The whole answer, within the deadline and of a sane size."""
-        most = min(_MOST_ANSWER_BYTES, _LEAST_ANSWER_BYTES + _ANSWER_PER_SENT_BYTE * sent)
+    def _reply(self, response: requests.Response, until: Ending, content: bytes | None) -> _Reply:
+        """The whole answer to a call, within the deadline and of a sane size."""
         if response.status_code != 200:
-            most = min(_MOST_REFUSAL_BYTES, most)
+            most = _MOST_REFUSAL_BYTES
+        elif content is None:
+            most = _MOST_METADATA_BYTES
+        else:
+            most = _LEAST_ANSWER_BYTES + _ANSWER_PER_SENT_BYTE * len(content)
+        most = min(most, _MOST_ANSWER_BYTES)
         text, received = read_body(response, most, until)
         return _Reply(
             status=response.status_code,
