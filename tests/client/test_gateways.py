@@ -1,7 +1,10 @@
 """What answers in place of the model server, and what helps: gateways, login pages, proxies."""
 
+import contextlib
 import itertools
 import json
+import socket
+import threading
 from typing import Any
 
 import grpc
@@ -278,6 +281,37 @@ def test_a_proxy_that_refuses(
     assert issubclass(kind, error)
     assert f"127.0.0.1:{proxy.port} ({variable})" in text
     assert words in text
+
+
+def test_a_proxy_that_lets_calls_through(no_proxies: pytest.MonkeyPatch) -> None:
+    """To a host that only it knows: HTTP with whole URLs, gRPC through a tunnel."""
+    with rest_stand_in() as proxy:
+        no_proxies.setenv("http_proxy", proxy.address)
+        with Client(AWAY["rest"], retries=1) as client:
+            assert client.predict(SCAN).label == "lesion"
+        assert all(path.startswith(f"http://{ELSEWHERE}") for _, path in proxy.asked)
+
+    with stand_in() as server:
+
+        def tunnel(connection: socket.socket, first: bytes) -> None:
+            assert first.startswith(f"CONNECT {AWAY['grpc']} ".encode())
+            host, port = server.address.split(":")
+            with socket.create_connection((host, int(port))) as there:
+                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                back = threading.Thread(target=pump, args=(there, connection), daemon=True)
+                back.start()
+                pump(connection, there)
+
+        with listening(tunnel) as proxy_port:
+            through(proxy_port.port, no_proxies)
+            with Client(AWAY["grpc"], retries=1) as client:
+                assert client.predict(SCAN).label == "lesion"
+
+
+def pump(source: socket.socket, goal: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while part := source.recv(2**16):
+            goal.sendall(part)
 
 
 def test_a_proxy_that_is_dead(away: str, no_proxies: pytest.MonkeyPatch) -> None:

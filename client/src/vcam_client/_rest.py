@@ -222,6 +222,9 @@ class RestTransport:
             raise self._refused(code, "no connection in time", call) from error
         except BodyError as error:
             raise body.unreadable(self.address, str(error)) from error
+        except (requests.exceptions.InvalidHeader, urllib3.exceptions.InvalidHeader) as error:
+            reason = f"a header that can't be read: {_reason(error)}"
+            raise body.unreadable(self.address, reason) from error
         except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError) as error:
             raise self._refused("DEADLINE_EXCEEDED", "", call) from error
         except TimeoutError as error:
