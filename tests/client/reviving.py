@@ -1,4 +1,4 @@
-"""A server in a process of its own that is started again a moment after it ends."""
+"""A server in its own process that is started again a moment after it ends."""
 
 import socket
 import subprocess

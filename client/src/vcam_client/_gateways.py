@@ -139,7 +139,7 @@ class GatewayAnswer:
         through = f" through the proxy {self.proxy}" if self.proxy is not None else ""
         return ContractError(
             f"Expected an answer of TensorFlow Serving from {self.address}{through}, received HTTP "
-            f"{self.status} that is none of its errors{name}. Does the address name {port}, and "
+            f"{self.status} that is not one of its errors{name}. Does the address name {port}, and "
             "the path under which a gateway has it?"
         )
 
@@ -210,7 +210,7 @@ def _printed(location: str) -> str:
 
 
 def _server_in(location: str, address: str) -> str:
-    """The address of the server in the URL of one of its calls; "" where it is none."""
+    """The address of the server in the URL of one of its calls; "" where it is not one."""
     try:
         parts = urlsplit(location)
         host = parts.netloc.rpartition("@")[2]

@@ -30,7 +30,7 @@ _EXPIRED = ("expired", "not yet valid")
 _OF_THE_CLIENT = ("alert", "client certificate", "certificate_required", "certificate required")
 _NO_GRPC = ("http/2", "http1", "received http2 header with status", "content-type")
 _NO_GRPC_STATUS = "no status received"
-"""gRPC's text for an HTTP/2 answer that is none of its own, such as a login page."""
+"""gRPC's text for an HTTP/2 answer that is not one of gRPC, such as a login page."""
 _TOO_LARGE = "larger than max"
 _OWN_LIMIT = "client: received message"
 _NO_MEMORY = re.compile(

@@ -17,7 +17,7 @@ _Result = TypeVar("_Result")
 
 
 class AsyncRestTransport:
-    """The REST transport for asyncio: `RestTransport` in threads of its own.
+    """The REST transport for asyncio: `RestTransport` in threads.
 
     Attributes:
         address: http://HOST:PORT or https://HOST:PORT.
@@ -60,7 +60,7 @@ class AsyncRestTransport:
             thread.join()  # it has nothing left to do
 
     async def _run(self, call: Callable[[], _Result], until: Ending) -> _Result:
-        """Makes a call in a thread of its own, which ends soon once the call is cancelled."""
+        """Makes a call in its own thread, which ends soon once the call is cancelled."""
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[_Result] = loop.create_future()
         ended: asyncio.Future[None] = loop.create_future()

@@ -57,8 +57,9 @@ class Client:
         tls: True, or who is trusted; implied by https:// and grpcs://.
         token: bearer token; sent only over TLS or to this machine.
         metadata: further pairs sent with every call (gRPC metadata, HTTP headers).
-        retries: how often a call is tried that finds no server, or a busy one. By default
-            10 times in about 13 s, and for 3 s where no server has answered before.
+        retries: how often a call is made that finds no server, or a busy one. By default
+            10 times in about 13 s, and for 3 s where no server has answered before; one more
+            time where the connection broke during the call.
 
     Raises:
         InputError: an address that can't be one, a certificate that can't be read.

@@ -202,5 +202,5 @@ def _made_up(spec: ModelSpec) -> Volume:
         affine=affine,
         units=spec.intensity.units,
         modality=spec.intensity.modalities[0] if spec.intensity.modalities else "",
-        name="made-up",
+        name="synthetic",
     )
