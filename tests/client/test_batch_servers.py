@@ -75,7 +75,31 @@ def test_scans_that_exhaust_the_server_fail_alone(
     for error in failed.values():
         assert "ran out of memory" in error["message"]
         assert "shape[1,64,128,128,64]" in error["message"]
-    assert asked == {None: 40, **dict.fromkeys(MARKS, 1)}
+    # once more by itself, where others were under way
+    assert asked == {None: 40, **dict.fromkeys(MARKS, 1 if workers == 1 else 2)}
+
+
+def test_scans_that_fit_one_at_a_time_are_all_done(server: StandIn, tmp_path: Path) -> None:
+    """The memory is enough for one: whoever meets another is asked about again, alone."""
+    room = threading.Semaphore(1)
+    refused: list[int] = []
+
+    def small(request: Any) -> Any:
+        if not room.acquire(blocking=False):
+            refused.append(1)
+            raise RefusalError(grpc.StatusCode.RESOURCE_EXHAUSTED, OOM)
+        try:
+            time.sleep(0.05)
+            return answer()
+        finally:
+            room.release()
+
+    server.predict = small
+    scans = write_scans(tmp_path / "scans", 12)
+    with Client(server.address) as client:
+        summary = run_batch(client, find_scans([scans]), tmp_path / "out", workers=4)
+    assert (summary.done, summary.failed) == (12, 0)
+    assert refused
 
 
 @pytest.mark.parametrize(

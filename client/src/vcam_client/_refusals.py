@@ -14,6 +14,7 @@ from vcam_client.errors import (
     ModelNotFoundError,
     ServerBusyError,
     ServerError,
+    ServerMemoryError,
     ServerUnavailableError,
     VcamError,
 )
@@ -35,7 +36,7 @@ _TOO_LARGE = "larger than max"
 _OWN_LIMIT = "client: received message"
 _NO_MEMORY = re.compile(
     r"\boom\b|out of memory|out_of_memory|cannot allocate|can't allocate|bad_alloc"
-    r"|failed to allocate|failed allocat|memory allocation"
+    r"|failed to allocate|failed allocat|memory allocation|not enough memory"
 )
 """Texts of TensorFlow's allocators, XLA, CUDA and C++ where RESOURCE_EXHAUSTED is no queue."""
 _QUEUE_IS_FULL = "batch scheduling queue"
@@ -182,7 +183,7 @@ def _exhausted(address: str, signature: str, details: str) -> VcamError:
             "limit of the server, or of the proxy before it."
         )
     if _NO_MEMORY.search(text):
-        return ServerError(
+        return ServerMemoryError(
             f"The server at {address} ran out of memory in {signature!r} ({details}). Give it "
             "more memory or fewer calls at once (--workers); a model with a smaller grid needs "
             "less."

@@ -12,6 +12,7 @@ VcamError
 │   ├── ServerUnavailableError (ConnectionError)
 │   │   └── CallBrokenError            the connection broke during the call
 │   ├── ServerBusyError
+│   ├── ServerMemoryError
 │   ├── AccessDeniedError (PermissionError)
 │   ├── DeadlineExceededError (TimeoutError)
 │   └── ModelNotFoundError (LookupError)
@@ -69,6 +70,10 @@ class CallBrokenError(ServerUnavailableError):
 
 class ServerBusyError(ServerError):
     """The server has no room for the call now."""
+
+
+class ServerMemoryError(ServerError):
+    """The server ran out of memory in the call."""
 
 
 class AccessDeniedError(ServerError, PermissionError):

@@ -35,6 +35,7 @@ from vcam_client.errors import (
     InputError,
     OutputError,
     ServerBusyError,
+    ServerMemoryError,
     VcamError,
 )
 from vcam_client.results import Choices
@@ -174,12 +175,14 @@ class _Run:
         self.stop = threading.Event()
         self.patience = Patience(self.patience_s, self.stop)
         self.gate = Gate()
+        self.workers = 1
         self.outcomes: queue.SimpleQueue[_Outcome | None] = queue.SimpleQueue()
         self._next = iter(self.todo)
         self._lock = threading.Lock()
 
     def finished(self, workers: int) -> BatchSummary:
         """Runs it to its end."""
+        self.workers = workers
         threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
         with Interrupts(self.stop) as interrupts:
             for thread in threads:
@@ -298,14 +301,20 @@ class _Run:
     def _tried(self, item: ScanItem) -> _Outcome | None:
         volume, seconds = self.task.read(item)
         attempt = breaks = 0
+        alone = self.workers == 1
         while True:
             try:
-                with self.gate.alone() if breaks else self.gate.beside_others():
-                    if attempt + breaks and self.stop.is_set():
+                with self.gate.alone() if alone else self.gate.beside_others():
+                    if (attempt or breaks) and self.stop.is_set():
                         return None
                     record = self.task.record(item, volume, seconds)
+            except ServerMemoryError:
+                if alone:
+                    raise
+                alone = True  # those beside it may have had the memory
             except BREAKING as error:
                 breaks += 1
+                alone = True
                 if breaks == MOST_BREAKS:
                     if self.patience.broke():
                         raise  # alone with the server: it is this scan's failure
