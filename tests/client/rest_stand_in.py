@@ -3,7 +3,7 @@
 import json
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +20,19 @@ def every_class() -> dict[str, Any]:
     return {"scores": [[0.25, 0.75]], "cam": [[(-cam[0]).tolist(), cam[0].tolist()]]}
 
 
+def zeros(value: Any) -> Any:
+    """The same lists, of zeros."""
+    return [zeros(part) for part in value] if isinstance(value, list) else 0.0
+
+
+def signatures(*names: str, shape: Sequence[int] = (-1, 4, 6, 8, 1)) -> dict[str, Any]:
+    """Metadata as TensorFlow Serving has it, of signatures with a volume of int16."""
+    dims = [{"size": str(size), "name": ""} for size in shape]
+    tensor = {"dtype": "DT_INT16", "tensor_shape": {"dim": dims, "unknown_rank": False}}
+    found = {name: {"inputs": {"volume": tensor}, "outputs": {}} for name in names}
+    return {"metadata": {"signature_def": {"signature_def": found}}}
+
+
 @dataclass
 class RestStandIn:
     """What the server answers, and what it was asked.
@@ -34,6 +47,10 @@ class RestStandIn:
         address: "http://127.0.0.1:PORT" or "https://127.0.0.1:PORT".
         connections: how many were opened.
         spec_json: what the signature `spec` answers.
+        metadata: what /metadata says beside the version; by default nothing.
+        as_tensor_content: answer as TensorFlow Serving with that flag does beside REST: zeros
+            for numbers; a call for text ends it.
+        ended: whether it ended.
     """
 
     outputs: Callable[[], Any] = every_class
@@ -45,19 +62,32 @@ class RestStandIn:
     address: str = ""
     connections: int = 0
     spec_json: str = SPEC.to_json()
+    metadata: dict[str, Any] = field(default_factory=dict)
+    as_tensor_content: bool = False
+    ended: bool = False
 
     def answer(self, verb: str, path: str, body: bytes) -> Reply:
+        if self.ended:
+            raise ConnectionAbortedError
         plain = {"Content-Type": "application/json"}
         if self.token and self.headers.get("authorization") != f"Bearer {self.token}":
             return 401, plain, b'{"error": "no valid token"}'
         if verb == "GET" and path.endswith("/metadata"):
-            return 200, plain, json.dumps({"model_spec": {"version": str(self.version)}}).encode()
+            said = {"model_spec": {"version": str(self.version)}, **self.metadata}
+            return 200, plain, json.dumps(said).encode()
         if verb == "GET":
             status = {"version": str(self.version), "state": "AVAILABLE", "status": {}}
             return 200, plain, json.dumps({"model_version_status": [status]}).encode()
         if f"/versions/{self.version}:" not in path:
             return 404, plain, b'{"error": "Servable not found for request"}'
-        if json.loads(body)["signature_name"] == "spec":
+        signature = json.loads(body)["signature_name"]
+        if self.as_tensor_content and signature == "spec":
+            self.ended = True
+            raise ConnectionAbortedError
+        if self.as_tensor_content:
+            nothing = {name: zeros(value) for name, value in self.outputs().items()}
+            return 200, plain, json.dumps({"outputs": nothing}).encode()
+        if signature == "spec":
             return 200, plain, json.dumps({"outputs": [self.spec_json]}).encode()
         if self.reply is not None:
             return self.reply

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -11,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 from client.calling import AT_ONCE, JSON, TRANSPORTS, Server
+from client.gateway import Listening, listening
 from client.rest_stand_in import RestStandIn, rest_stand_in
 from client.stand_in import SPEC, StandIn, answer, stand_in
 from client.test_client import SCAN
 
-from vcam_client import AsyncClient, Client, Prediction, Volume
+from vcam_client import AsyncClient, Client, Prediction, Retries, Volume
+from vcam_client.errors import InputError
 from vcam_client.spec import Grid
 
 
@@ -91,6 +94,80 @@ def test_a_cancelled_prediction_leaves_the_client_usable(kind: str, server: Serv
         assert time.monotonic() - start < 5  # nobody waits for what was cancelled
     finally:
         release.set()
+
+
+@pytest.fixture
+def silent() -> Iterator[Listening]:
+    """Reads calls and says nothing; holds each for as long as the client does."""
+
+    def wait(connection: socket.socket, _: bytes) -> None:
+        connection.settimeout(30)
+        while connection.recv(2**16):
+            pass
+
+    with listening(wait) as state:
+        yield state
+
+
+def rest_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "vcam-rest"]
+
+
+@pytest.mark.parametrize("how", ["cancelled", "in flight"])
+def test_no_thread_outlives_an_async_client(silent: Listening, how: str) -> None:
+    """Neither of calls that were cancelled, nor of those that nobody waited for."""
+
+    async def calls() -> list[str]:
+        async with AsyncClient(f"http://127.0.0.1:{silent.port}", timeout=60) as client:
+            tasks = [asyncio.create_task(client.spec()) for _ in range(6)]
+            while len(silent.received) < 6:
+                await asyncio.sleep(0.01)
+            assert len(rest_threads()) == 6
+            if how == "cancelled":
+                for task in tasks:
+                    task.cancel()
+                ended = await asyncio.gather(*tasks, return_exceptions=True)
+                assert [type(error) for error in ended] == [asyncio.CancelledError] * 6
+        left = rest_threads()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return left
+
+    assert asyncio.run(asyncio.wait_for(calls(), 20)) == []
+
+
+def test_a_cancelled_call_is_not_made_further() -> None:
+    """The socket is closed, long before the deadline."""
+    closed = threading.Event()
+
+    def wait(connection: socket.socket, _: bytes) -> None:
+        connection.settimeout(30)
+        while connection.recv(2**16):
+            pass
+        closed.set()
+
+    async def cancelled() -> bool:
+        with listening(wait) as server:
+            async with AsyncClient(f"http://127.0.0.1:{server.port}", timeout=60) as client:
+                task = asyncio.create_task(client.spec())
+                while not server.received:
+                    await asyncio.sleep(0.01)
+                task.cancel()
+                return await asyncio.to_thread(closed.wait, 10)
+
+    assert asyncio.run(cancelled())
+
+
+def test_a_closed_client_makes_no_further_attempts() -> None:
+    with rest_stand_in() as server:
+        client = Client(server.address, retries=Retries(attempts=50, first_s=0.05, most_s=0.05))
+        server.answer = lambda *_: (503, {}, b"{}")  # type: ignore[method-assign]
+        with ThreadPoolExecutor(1) as threads:
+            call = threads.submit(client.spec)
+            while len(server.asked) < 2:
+                time.sleep(0.01)
+            client.close()
+            with pytest.raises(InputError, match="open client"):
+                call.result(10)
 
 
 @pytest.mark.parametrize("kind", ["aio", "async rest"])

@@ -1,12 +1,16 @@
 """Answers that break the contract, over gRPC and REST: one error that says what differs."""
 
+import gc
 import gzip
 import json
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from client.calling import run, spec
+from client.gateway import frame, http2_frames, listening, literal
 from client.rest_stand_in import every_class, rest_stand_in
 from client.stand_in import SPEC, StandIn, answer, stand_in
 from client.test_client import SCAN
@@ -68,6 +72,8 @@ BAD_TENSORS = {
     "a negative size": tensor(pb.DT_FLOAT, (1, -2, 3, 4), float_val=[1]),
     "more than any memory": tensor(pb.DT_FLOAT, (1 << 40, 1 << 40), float_val=[1]),
     "more axes than an array has": tensor(pb.DT_FLOAT, (1,) * 80, float_val=[1]),
+    "none, of any size": tensor(pb.DT_FLOAT, (0, 1 << 62, 1 << 62)),
+    "two, of more axes than an array has": tensor(pb.DT_FLOAT, (2,) + (1,) * 79, float_val=[1, 2]),
     "out of int16": tensor(pb.DT_INT16, CAM, int_val=[70_000] * 24),
     "not finite": tensor(pb.DT_FLOAT, CAM, float_val=[float("nan")]),
     "infinite": tensor(pb.DT_DOUBLE, CAM, double_val=[float("-inf")] * 24),
@@ -132,6 +138,37 @@ def test_an_output_that_is_missing() -> None:
 def test_bytes_that_are_no_answer(content: bytes, message: str) -> None:
     with pytest.raises(ContractError, match=message):
         asked_grpc(lambda server: setattr(server, "content", content))
+
+
+@pytest.mark.parametrize("kind", ["grpc", "aio"])
+def test_a_status_without_an_answer(kind: str) -> None:
+    """Trailers that say OK, and no message before them."""
+    header = b"\x88\0" + literal(b"content-type") + literal(b"application/grpc")
+    trailer = header + b"\0" + literal(b"grpc-status") + literal(b"0")
+    with (
+        listening(http2_frames(lambda stream: frame(1, 5, stream, trailer))) as server,
+        pytest.raises(ContractError, match="received a status without one"),
+    ):
+        run(kind, f"127.0.0.1:{server.port}", [spec], retries=1)
+
+
+def test_a_header_that_is_refused_leaves_no_socket_open() -> None:
+    said = b"HTTP/1.1 200 OK\r\nContent-Length: 5, 7\r\n\r\n{}"
+    gc.disable()  # a socket that is left is found then, not in another test
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            with listening(lambda connection, _: connection.sendall(said)) as server:
+                address = f"http://127.0.0.1:{server.port}"
+                with (
+                    Client(address, retries=1) as client,
+                    pytest.raises(ContractError, match="a header that can't be read"),
+                ):
+                    client.spec()
+            gc.collect()
+    finally:
+        gc.enable()
+    assert [str(warning.message) for warning in caught] == []
 
 
 def test_a_contract_of_the_future() -> None:

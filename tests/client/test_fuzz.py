@@ -1,18 +1,23 @@
-"""Damaged files give an error of vcam's or a volume: no crash, hang, leak or warning."""
+"""Damaged files and answers give an error of vcam's, a volume or a prediction: no crash, hang,
+leak or warning."""
 
 import json
+import random
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 from real_scans import ROOT, needs_data
 from soak.run import PEAK_LIMIT_MB, soak
 
-from vcam_client.errors import InputError
+from vcam_client.errors import InputError, VcamError
 
 CASES = 4000
 """`make soak` reads 20,000, and of other seeds."""
+ANSWERS = 300
+"""`make soak` asks for 5,000."""
 
 _EACH = """
 import json, resource, sys
@@ -37,6 +42,33 @@ def test_damaged_files_give_an_error_or_a_volume() -> None:
     # mutations that are always or never noticed would tell nothing
     assert report.outcomes["Volume"] > CASES / 10
     assert report.outcomes["CorruptFileError"] > CASES / 10
+
+
+def test_damaged_answers_of_servers_give_an_error_or_a_prediction() -> None:
+    report = soak(seed=0, first=0, count=ANSWERS, what="answers")
+    assert report.failures == {}
+    assert report.cases == ANSWERS
+    assert report.peak_mb < PEAK_LIMIT_MB
+    assert report.outcomes["Prediction"] > ANSWERS / 20
+    assert report.outcomes["ContractError"] > ANSWERS / 5
+    assert report.outcomes["ServerUnavailableError"] > ANSWERS / 50
+
+
+def test_the_harness_sees_what_answers_must_not_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    from soak import answer_worker as worker
+
+    def predicted(kind: str, address: str) -> object:
+        print("noise", file=sys.stderr)
+        warnings.warn("a warning", stacklevel=1)
+        raise failure
+
+    monkeypatch.setattr(worker, "_predicted", predicted)
+    for failure in (ZeroDivisionError("x"), VcamError(f"said {worker.TOKEN}")):
+        found = str(worker.outcome("rest", random.Random(0))["wrong"])
+        assert "warning escaped: UserWarning" in found
+        assert "printed: noise" in found
+        assert ("ZeroDivisionError" in found) == (not isinstance(failure, VcamError))
+        assert ("secret told" in found) == isinstance(failure, VcamError)
 
 
 def test_the_harness_sees_what_must_not_be(monkeypatch: pytest.MonkeyPatch) -> None:

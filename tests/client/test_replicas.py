@@ -66,6 +66,7 @@ def test_a_label_is_resolved_and_pinned(kind: str, server: Server) -> None:
     else:
         assert server.asked == [
             ("GET", "/v1/models/default/labels/stable/metadata"),
+            ("GET", "/v1/models/default/versions/5/metadata"),
             ("POST", "/v1/models/default/versions/5:predict"),
             ("POST", "/v1/models/default/versions/5:predict"),
         ]
@@ -80,6 +81,7 @@ def test_rest_pins_the_newest_version(kind: str, server: RestStandIn) -> None:
     assert prediction.version == 3
     assert server.asked == [
         ("GET", "/v1/models/default"),
+        ("GET", "/v1/models/default/versions/3/metadata"),
         ("POST", "/v1/models/default/versions/3:predict"),
         ("POST", "/v1/models/default/versions/3:predict"),
     ]

@@ -10,6 +10,7 @@ import grpc
 import numpy as np
 import pytest
 from client.calling import QUICK, TRANSPORTS, Server, fail_first, predict, run, spec
+from client.gateway import http1, listening
 from client.rest_stand_in import rest_stand_in
 from client.stand_in import RefusalError, StandIn, answer, stand_in
 
@@ -23,6 +24,8 @@ from vcam_client.errors import (
     ServerUnavailableError,
     VcamError,
 )
+
+STATUS = b'{"model_version_status": [{"version": "1", "state": "AVAILABLE"}]}'
 
 
 @pytest.fixture(params=TRANSPORTS)
@@ -159,6 +162,64 @@ def test_an_answer_that_trickles_in_keeps_no_deadline_away() -> None:
         finally:
             over.set()
             thread.join()
+
+
+@pytest.mark.parametrize(
+    "beginning", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n", b"H"]
+)
+def test_a_header_that_trickles_in_keeps_no_deadline_away(beginning: bytes) -> None:
+    """Answers, lines or letters without end."""
+    over = threading.Event()
+
+    def drip(connection: socket.socket, _: bytes) -> None:
+        piece = beginning
+        while not over.wait(0.02):
+            connection.sendall(piece)
+            piece = b"x" if piece.endswith(b"OK\r\n") else piece
+
+    with listening(drip) as server:
+        start = time.monotonic()
+        try:
+            with (
+                Client(f"http://127.0.0.1:{server.port}", timeout=0.5, retries=1) as client,
+                pytest.raises((DeadlineExceededError, ServerUnavailableError)),
+            ):
+                client.spec()
+            assert time.monotonic() - start < 1.5
+        finally:
+            over.set()
+
+
+def test_an_upload_may_take_longer_than_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """urllib3 sends within the time for connecting, and a slow line needs more for a volume."""
+    monkeypatch.setattr("vcam_client._rest._CONNECT_S", 0.5)
+    received: list[int] = []
+
+    def slow(connection: socket.socket, first: bytes) -> None:
+        if first.startswith(b"GET"):
+            connection.sendall(http1("200 OK", STATUS))
+            return
+        time.sleep(1)  # longer than connecting may take; the call is larger than all buffers
+        head, _, body = first.partition(b"\r\n\r\n")
+        size = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+        got = len(body)
+        while got < size:
+            got += len(connection.recv(2**20))
+        received.append(got)
+        connection.sendall(http1("200 OK", b'{"outputs": {"scores": [[0.25, 0.75]]}}'))
+
+    from vcam_client._calls import Call, Target
+
+    call = Call(
+        target=Target(version=1),
+        signature="scores",
+        inputs={"volume": np.zeros((1, 128, 256, 256, 1), np.int16)},
+        outputs=("scores",),
+    )
+    with listening(slow) as server, Client(f"http://127.0.0.1:{server.port}", retries=1) as client:
+        found = client._tried(lambda transport, timeout: transport.predict(call, timeout))
+    assert received == [found.traffic.sent]
+    np.testing.assert_array_equal(found.outputs["scores"], [[0.25, 0.75]])
 
 
 def test_nobody_there_is_told_soon(kind: str) -> None:

@@ -12,11 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import nibabel as nib
 import numpy as np
 import pytest
+from client.reviving import Revived, wait_until_served
+from end_to_end.mortal_vcam_serve import MARK
 from served.publishing import publish_copy
 
 from vcam_client import AsyncClient, Client, Prediction, Retries, Volume
+from vcam_client.batch import find_scans, run_batch
 
 if TYPE_CHECKING:
     from golden import Golden
@@ -149,3 +153,26 @@ def test_more_callers_than_the_server_has_threads(base: Path) -> None:
     ):
         found = list(threads.map(lambda _: client.predict(SCAN), range(64)))
     assert [p.label for p in found] == ["bright"] * 64
+
+
+def test_a_scan_that_kills_the_server_fails_alone(base: Path, tmp_path: Path) -> None:
+    """In the middle of good ones, with several under way; the server is started again each time."""
+    scans, counts, port = tmp_path / "scans", tmp_path / "counts", free_port()
+    scans.mkdir()
+    rng = np.random.default_rng(0)
+    for n in range(7):
+        data = rng.integers(-1000, 1000, (20, 16, 12)).astype(np.int16)
+        data = np.full_like(data, MARK) if n == 1 else data
+        nib.save(nib.Nifti1Image(data, np.diag([-1.0, -1.0, 1.0, 1.0])), scans / f"{n}.nii.gz")
+    script = Path(__file__).with_name("mortal_vcam_serve.py")
+    command = [sys.executable, script, counts, base, "--port", port, "--rest-port", 0]
+    address = f"127.0.0.1:{port}"
+    with Revived(command) as revived, Client(address) as client:
+        wait_until_served(address)
+        summary = run_batch(client, find_scans([scans]), tmp_path / "out", workers=3)
+    assert (summary.done, summary.failed, summary.left) == (6, 1, 0)
+    assert counts.read_text().splitlines() == ["asked"] * 2
+    assert revived.starts == 3
+    log = (tmp_path / "out" / "results.jsonl").read_text()
+    assert '"1.nii.gz", "status": "failed"' in log
+    assert "may have ended because of this call" in log

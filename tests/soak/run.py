@@ -1,4 +1,6 @@
-"""Reads many mutated files and tells what came out: run.py --cases 20000 --seed 0
+"""Reads many mutated files, or answers of servers, and says what came out:
+
+    run.py [files|answers] --cases 20000 --seed 0
 
 The exit code says whether anything but a VcamError or a volume did.
 """
@@ -15,7 +17,7 @@ from pathlib import Path
 PEAK_LIMIT_MB = 1024
 """Most resident memory of the reading process; inputs are of a few kilobytes."""
 
-_WORKER = Path(__file__).with_name("worker.py")
+_WORKERS = {"files": "worker.py", "answers": "answer_worker.py"}
 
 
 @dataclass
@@ -37,12 +39,18 @@ class Report:
     cases: int = 0
 
 
-def soak(seed: int, first: int, count: int) -> Report:
-    """Reads cases `first` to `first + count` of a seed; a worker that dies is replaced."""
+def soak(seed: int, first: int, count: int, what: str = "files") -> Report:
+    """Reads cases `first` to `first + count` of a seed; a worker that dies is replaced.
+
+    Args:
+        seed, first, count: which cases.
+        what: "files", or "answers" of servers.
+    """
+    script = Path(__file__).with_name(_WORKERS[what])
     report, at, end = Report(), first, first + count
     while at < end:
         worker = subprocess.Popen(
-            [sys.executable, str(_WORKER), str(seed), str(at), str(end - at)],
+            [sys.executable, str(script), str(seed), str(at), str(end - at)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -76,17 +84,18 @@ def _note(report: Report, line: dict) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", nargs="?", choices=_WORKERS, default="files")
     parser.add_argument("--cases", type=int, default=20_000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     start = time.monotonic()
-    report = soak(options.seed, options.first, options.cases)
+    report = soak(options.seed, options.first, options.cases, options.what)
     for case, wrong in report.failures.items():
         print(f"--- case {case} of seed {options.seed}\n{wrong}")
     outcomes = ", ".join(f"{n} {what}" for what, n in report.outcomes.most_common())
     print(
-        f"{report.cases} files in {time.monotonic() - start:.0f} s: {outcomes}; "
+        f"{report.cases} {options.what} in {time.monotonic() - start:.0f} s: {outcomes}; "
         f"slowest {report.slowest[0]:.2f} s (case {report.slowest[1]}), "
         f"peak {report.peak_mb:.0f} MB, "
         f"{len(report.failures)} failures"

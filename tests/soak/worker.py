@@ -47,9 +47,9 @@ def main(seed: int, first: int, count: int) -> None:
         for case in range(first, first + count):
             rng = random.Random(f"{seed}/{case}")
             chosen = kinds[case % len(kinds)]
-            _say(case=case, input=chosen.name)
+            say(case=case, input=chosen.name)
             path = _written(chosen, mutated(chosen.data, chosen.kind, rng), Path(name))
-            _say(case=case, **outcome(path), peak_mb=_peak_mb())
+            say(case=case, **outcome(path), peak_mb=peak_mb())
 
 
 def outcome(path: Path) -> dict[str, object]:
@@ -132,13 +132,13 @@ def _warm(kinds: list[Seed]) -> None:
             read_volume(path, **_options(path))
 
 
-def _peak_mb() -> float:
+def peak_mb() -> float:
     status = Path("/proc/self/status").read_text()
     found = re.search(r"VmHWM:\s+(\d+) kB", status)
     return int(found[1]) / 1024 if found else 0.0
 
 
-def _say(**line: object) -> None:
+def say(**line: object) -> None:
     print(json.dumps(line), flush=True)
 
 

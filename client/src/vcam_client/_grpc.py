@@ -82,13 +82,22 @@ class GrpcTransport:
             )
         except grpc.RpcError as error:
             code, details = messages.code_and_details(error)
+            broken = path == messages.PREDICT and messages.is_broken(code, details)
             if not self._answered and messages.without_reason(code, details):
                 details = why_refused(self.address, self._to.tls, deadline.left) or details
-            raise self._failed(code, details, target, signature) from error
+            raise self._failed(code, details, target, signature, broken) from error
         self._answered = True
         return content
 
-    def _failed(self, code: str, details: str, target: Target, signature: str) -> VcamError:
+    def _failed(
+        self, code: str, details: str, target: Target, signature: str, broken: bool
+    ) -> VcamError:
         return messages.error_of(
-            code, details, address=self.address, to=self._to, target=target, signature=signature
+            code,
+            details,
+            address=self.address,
+            to=self._to,
+            target=target,
+            signature=signature,
+            broken=broken,
         )

@@ -10,6 +10,7 @@ from vcam_client import _wire
 from vcam_client._calls import Answer, Call, Target, Traffic, VersionStatus
 from vcam_client._connection import Connection, is_loopback
 from vcam_client._proto import prediction_service_pb2 as pb
+from vcam_client._proxies import proxy_of, without_passwords
 from vcam_client._refusals import refused
 from vcam_client.errors import ContractError, VcamError
 
@@ -24,13 +25,18 @@ _CONNECT_MS = 5_000
 _RECONNECT_MS = (100, 1_000)
 _ROUND_ROBIN = '{"loadBalancingConfig": [{"round_robin": {}}]}'
 
+_MOST_ANSWER_BYTES = 2**29
+"""More than any answer needs that is asked for; a server gone wild must not fill the memory."""
+
 _CLOSED = ("socket closed", "connection reset", "broken pipe", "end of tcp stream", "eof")
+_BROKEN = (*_CLOSED, "connection aborted", "goaway", "stream removed", "watchdog", "recvmsg")
+_NEVER_OPEN = ("failed to connect", "connections to all backends failing", "name resolution")
 
 _Message = TypeVar("_Message")
 
 _OPTIONS: list[tuple[str, Any]] = [
     # a gRPC client refuses answers over 4 MiB by default; the server has no limit
-    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_receive_message_length", _MOST_ANSWER_BYTES),
     ("grpc.max_send_message_length", -1),
     # gRPC's own (transparent) retries skip calls over 256 KiB otherwise
     ("grpc.per_rpc_retry_buffer_size", _RETRY_BUFFER_BYTES),
@@ -102,12 +108,17 @@ def answer(content: bytes, sent: int) -> Answer:
     )
 
 
-def parsed(content: bytes, message: type[_Message]) -> _Message:
+def parsed(content: bytes | None, message: type[_Message]) -> _Message:
     """A message from its bytes.
 
     Raises:
-        ContractError: they are none.
+        ContractError: they are none, or gRPC got nothing though the call went well.
     """
+    if content is None:
+        raise ContractError(
+            "Expected an answer of TensorFlow Serving, received a status without one. Check that "
+            "--server names a model server, not something else with gRPC."
+        )
     try:
         return cast(_Message, cast(Any, message).FromString(content))
     except DecodeError as error:
@@ -164,17 +175,36 @@ def without_reason(code: str, details: str) -> bool:
     return code == "UNAVAILABLE" and any(word in details.lower() for word in _CLOSED)
 
 
+def is_broken(code: str, details: str) -> bool:
+    """Whether a connection broke that was open, so that the server may have read the call."""
+    text = details.lower()
+    return (
+        code == "UNAVAILABLE"
+        and any(words in text for words in _BROKEN)
+        and not any(words in text for words in _NEVER_OPEN)
+    )
+
+
 def error_of(
-    code: str, details: str, *, address: str, to: Connection, target: Target, signature: str
+    code: str,
+    details: str,
+    *,
+    address: str,
+    to: Connection,
+    target: Target,
+    signature: str,
+    broken: bool,
 ) -> VcamError:
-    """What a failed call means."""
+    """What a failed call means; `broken` says whether its connection broke."""
     return refused(
         code,
-        to.redacted(details),
+        without_passwords(to.redacted(details)),
         address=address,
         target=target,
         signature=signature,
         timeout=to.timeout,
+        broken=broken,
+        proxy=None if is_loopback(address) else proxy_of(address),
     )
 
 

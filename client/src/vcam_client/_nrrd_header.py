@@ -12,7 +12,6 @@ from vcam_client._beside import beside
 from vcam_client._coded import BZIP2, GZIP, RAW
 from vcam_client.errors import CorruptFileError, InputError, UnsupportedFormatError
 
-
 _MAX_BYTES = 1 << 20
 _FIELDS = frozenset(
     {

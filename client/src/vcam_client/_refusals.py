@@ -1,15 +1,21 @@
 """What a server's refusal means, by the code that gRPC and REST share."""
 
+import re
+
 from vcam_client._calls import Target
 from vcam_client._connection import DEFAULT_PORT, DEFAULT_REST_PORT
+from vcam_client._gateways import GatewayAnswer, proxy_is_gone, proxy_refused
+from vcam_client._proxies import Proxy
 from vcam_client._sockets import UNIX
 from vcam_client.errors import (
     AccessDeniedError,
+    CallBrokenError,
     ContractError,
     DeadlineExceededError,
     ModelNotFoundError,
     ServerBusyError,
     ServerError,
+    ServerMemoryError,
     ServerUnavailableError,
     VcamError,
 )
@@ -30,7 +36,29 @@ _NAME = (
 _EXPIRED = ("expired", "not yet valid")
 _OF_THE_CLIENT = ("alert", "client certificate", "certificate_required", "certificate required")
 _NO_GRPC = ("http/2", "http1", "received http2 header with status", "content-type")
+_NO_GRPC_STATUS = "no status received"
+"""gRPC's text for an HTTP/2 answer that is not one of gRPC, such as a login page."""
 _TOO_LARGE = "larger than max"
+_OWN_LIMIT = "client: received message"
+_NO_MEMORY = re.compile(
+    r"\boom\b|out of memory|out_of_memory|cannot allocate|can't allocate|bad_alloc"
+    r"|failed to allocate|failed allocat|memory allocation|not enough memory"
+)
+"""Texts of TensorFlow's allocators, XLA, CUDA and C++ where RESOURCE_EXHAUSTED is no queue."""
+_QUEUE_IS_FULL = "batch scheduling queue"
+_SPEC = "spec"
+
+# Texts of gateways and proxies that gRPC and Envoy put in place of a model server's answer.
+_HTTP_STATUS = re.compile(r"received http2 header with status: (\d{3})")
+_PROXY_STATUS = re.compile(r"http proxy returned response code (\d{3})")
+_UPSTREAM = (
+    ("upstream request timeout", 504),
+    ("connection termination", 502),
+    ("remote reset", 502),
+    ("upstream connect error", 503),
+    ("no healthy upstream", 503),
+    ("upstream", 503),
+)
 
 
 class UnknownMethodError(ServerError):
@@ -38,7 +66,15 @@ class UnknownMethodError(ServerError):
 
 
 def refused(
-    code: str, details: str, *, address: str, target: Target, signature: str, timeout: float
+    code: str,
+    details: str,
+    *,
+    address: str,
+    target: Target,
+    signature: str,
+    timeout: float,
+    broken: bool = False,
+    proxy: Proxy | None = None,
 ) -> VcamError:
     """The error for a status code of gRPC, by name.
 
@@ -47,11 +83,21 @@ def refused(
         details: the server's text, or that of the library which carries the call.
         address, target, signature: what was called.
         timeout: seconds that were allowed.
+        broken: whether the connection was there and broke during the call.
+        proxy: which the call goes through, or None.
     """
     details = _short(details)
     text = details.lower()
+    gateway = _of_a_gateway(code, details, address, signature, proxy)
+    if gateway is not None:
+        return gateway
+    if code == "UNAVAILABLE" and _QUEUE_IS_FULL in text:
+        return ServerBusyError(
+            f"The server at {address} is busy, its batching queue is full ({details}). Try again, "
+            "or raise max_enqueued_batches in its batching parameters."
+        )
     if code == "UNAVAILABLE":
-        return _unreachable(address, details)
+        return _unreachable(address, details, signature, broken=broken, proxy=proxy)
     if code == "DEADLINE_EXCEEDED":
         return _too_late(address, details, timeout)
     if code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
@@ -60,35 +106,16 @@ def refused(
             "$VCAM_TOKEN or --token-file."
         )
     if code == "NOT_FOUND" or "servable version label" in text:
-        if target.version is not None or target.label:
-            return ModelNotFoundError(
-                f"The server at {address} serves no model {target} ({details}). "
-                f"`vcam-client status --model {target.model}` shows which versions are there; "
-                "leave the version out for the newest, or name another model with --model NAME."
-            )
-        return ModelNotFoundError(
-            f"The server at {address} serves no model {target} ({details}). Name one of "
-            "its models with --model NAME, as its log and models folder tell them; a folder of "
-            "versions is served as 'default'."
-        )
+        return _not_served(address, target, details)
     if code == "FAILED_PRECONDITION" and "signature" in text:
-        return ContractError(
-            f"Model {target} has no signature {signature!r} ({details}). "
-            "Export it with `vcam-train export`, or choose another --method."
-        )
-    if code == "RESOURCE_EXHAUSTED" and _TOO_LARGE in text:
-        return ServerError(
-            f"The call of {signature!r} is larger than {address} takes ({details}). Raise the "
-            "limit of the server, or of the proxy before it."
-        )
+        return _no_signature(address, target, signature, details)
     if code == "RESOURCE_EXHAUSTED":
-        return ServerBusyError(
-            f"The server at {address} is busy ({details}). Try again, or start it with "
-            "more threads (--grpc_max_threads)."
-        )
-    if code == "UNIMPLEMENTED" or any(word in text for word in _NO_GRPC):
+        return _exhausted(address, signature, details)
+    foreign = any(word in text for word in (*_NO_GRPC, _NO_GRPC_STATUS))
+    if code == "UNIMPLEMENTED" or foreign:
         return UnknownMethodError(
-            f"What answers at {address} is no TensorFlow Serving ({code}: {details or 'no text'}). "
+            f"What answers at {address} is no TensorFlow Serving ({code}: {details or 'no text'}), "
+            "but another server or a gateway before it. "
             f"It has gRPC on port {DEFAULT_PORT} by default, REST on {DEFAULT_REST_PORT}."
         )
     return ServerError(
@@ -97,7 +124,85 @@ def refused(
     )
 
 
-def _unreachable(address: str, details: str) -> VcamError:
+def _of_a_gateway(
+    code: str, details: str, address: str, signature: str, proxy: Proxy | None
+) -> VcamError | None:
+    """The error where a gateway or a proxy answered gRPC; None where it was a model server."""
+    text = details.lower()
+    found = _PROXY_STATUS.search(text)
+    if found is not None:
+        return proxy_refused(proxy, address, f"HTTP {found[1]}")
+    found = _HTTP_STATUS.search(text)
+    status = int(found[1]) if found is not None else None
+    if status in (400, 404, 405, 415):  # a web server that knows nothing of gRPC
+        return None
+    if status is None and code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+        status = next((number for words, number in _UPSTREAM if words in text), None)
+    if status is None:
+        return None
+    said = "" if found is not None else details
+    answer = GatewayAnswer(
+        address=address, status=status, signature=signature, text=said, proxy=proxy
+    )
+    return answer.error
+
+
+def _not_served(address: str, target: Target, details: str) -> VcamError:
+    if target.version is not None or target.label:
+        return ModelNotFoundError(
+            f"The server at {address} serves no model {target} ({details}). "
+            f"`vcam-client status --model {target.model}` shows which versions are there; "
+            "leave the version out for the newest, or name another model with --model NAME."
+        )
+    return ModelNotFoundError(
+        f"The server at {address} serves no model {target} ({details}). Name one of "
+        "its models with --model NAME, as its log and models folder tell them; a folder of "
+        "versions is served as 'default'."
+    )
+
+
+def _no_signature(address: str, target: Target, signature: str, details: str) -> VcamError:
+    if signature == _SPEC:
+        return ContractError(
+            f"The server at {address} has the model {target}, but that is not a vcam model: it "
+            f"has no signature 'spec' ({details}). Export it with `vcam-train export`, or name a "
+            "vcam model with --model NAME."
+        )
+    return ContractError(
+        f"Model {target} has no signature {signature!r} ({details}). "
+        "Export it with `vcam-train export`, or choose another --method."
+    )
+
+
+def _exhausted(address: str, signature: str, details: str) -> VcamError:
+    """Too large, out of memory, or too many calls: only the last passes by itself."""
+    text = details.lower()
+    if _TOO_LARGE in text:
+        if _OWN_LIMIT in text:
+            return ContractError(
+                f"Expected an answer to {signature!r} from {address} of a size that its outputs "
+                f"can have, received more ({details}). Is this model exported by vcam?"
+            )
+        what = "answer to" if "sent message" in text else "call of"
+        return ServerError(
+            f"The {what} {signature!r} is larger than {address} takes ({details}). Raise the "
+            "limit of the server, or of the proxy before it."
+        )
+    if _NO_MEMORY.search(text):
+        return ServerMemoryError(
+            f"The server at {address} ran out of memory in {signature!r} ({details}). Give it "
+            "more memory or fewer calls at once (--workers); a model with a smaller grid needs "
+            "less."
+        )
+    return ServerBusyError(
+        f"The server at {address} is busy ({details}). Try again, or start it with "
+        "more threads (--grpc_max_threads)."
+    )
+
+
+def _unreachable(
+    address: str, details: str, signature: str, *, broken: bool, proxy: Proxy | None
+) -> VcamError:
     # a host may be called tls-gateway
     at = address if address.startswith(UNIX) else address.split("://")[-1].rpartition(":")[0]
     text = details.lower().replace(at.removeprefix(UNIX).lower(), "")
@@ -121,6 +226,13 @@ def _unreachable(address: str, details: str) -> VcamError:
             f"What answers at {address} does not speak HTTP. Is that the gRPC port? Give the REST "
             f"port ({DEFAULT_REST_PORT} by default), or {bare} for gRPC."
         )
+    if broken:
+        return CallBrokenError(
+            f"The connection to {address} broke during {signature!r} ({details}). The server may "
+            "have ended because of this call: its log says so. It is made once more at most."
+        )
+    if proxy is not None:
+        return proxy_is_gone(proxy, address, details)
     return ServerUnavailableError(
         f"No model server answers at {address} ({details}). Start one with "
         "`vcam-serve MODELS`, or name its address with --server HOST:PORT."

@@ -5,7 +5,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vcam_client.errors import InputError, ServerBusyError, ServerUnavailableError, VcamError
+from vcam_client._gateways import BadGatewayError
+from vcam_client.errors import (
+    CallBrokenError,
+    InputError,
+    ServerBusyError,
+    ServerUnavailableError,
+    VcamError,
+)
 
 RETRIED = (ServerUnavailableError, ServerBusyError)
 """Errors after which the same call may succeed: nothing was computed, nothing changes."""
@@ -25,18 +32,24 @@ class Retries:
         first_s, most_s: bounds of the pause: it is drawn from 0 to `first_s`, which
             doubles with each attempt up to `most_s`.
         absent_s: seconds after which a server that has never answered is given up.
+        breaks: how often a call is made again that broke its connection, over all replicas:
+            the server may have ended because of it. With 0, neither is one for which a
+            gateway lost its server (HTTP 502).
     """
 
     attempts: int = 10
     first_s: float = 0.2
     most_s: float = 5.0
     absent_s: float = 2.5
+    breaks: int = 1
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
             raise InputError(f"Expected at least one attempt, received {self.attempts}.")
         if min(self.first_s, self.most_s, self.absent_s) < 0:
             raise InputError(f"Expected pauses of 0 s or more, received {self}.")
+        if self.breaks < 0:
+            raise InputError(f"Expected 0 or more calls after a break, received {self.breaks}.")
 
     def pauses(self) -> Iterator[float]:
         """Seconds before each further attempt."""
@@ -76,6 +89,8 @@ class Attempts:
         self._absent = None if known else Deadline(retries.absent_s)
         self._replicas = replicas
         self._failures = 0
+        self._most_breaks = retries.breaks
+        self._breaks = 0
 
     def pause_after(self, error: VcamError) -> float:
         """Seconds to wait before the next attempt.
@@ -87,6 +102,11 @@ class Attempts:
             raise error
         if isinstance(error, ServerBusyError):
             self._absent = None
+        if isinstance(error, CallBrokenError):
+            self._breaks += 1
+        alone = isinstance(error, BadGatewayError) and not self._most_breaks
+        if alone or self._breaks > self._most_breaks:
+            raise error
         self._failures += 1
         if self._failures % self._replicas:
             pause: float | None = 0.0

@@ -75,7 +75,10 @@ def from_tensor(proto: pb.TensorProto, name: str) -> NDArray[Any]:
         )
     if values.size != count:
         raise _wrong_count(name, shape, f"{values.size} values")
-    return values.reshape(shape)
+    try:
+        return values.reshape(shape)
+    except ValueError as error:  # more axes, or beside a 0 larger ones, than an array can have
+        raise _wrong_count(name, shape, f"{values.size} values") from error
 
 
 def _numbers(proto: pb.TensorProto, name: str, shape: tuple[int, ...]) -> NDArray[Any]:

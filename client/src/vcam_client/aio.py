@@ -52,8 +52,9 @@ class AsyncClient:
         tls: True, or who is trusted; implied by https:// and grpcs://.
         token: bearer token; sent only over TLS or to this machine.
         metadata: further pairs sent with every call (gRPC metadata, HTTP headers).
-        retries: how often a call is tried that finds no server, or a busy one. By default
-            10 times in about 13 s, and for 3 s where no server has answered before.
+        retries: how often a call is made that finds no server, or a busy one. By default
+            10 times in about 13 s, and for 3 s where no server has answered before; one more
+            time where the connection broke during the call.
 
     Raises:
         InputError: an address that can't be one, a certificate that can't be read.
@@ -321,11 +322,11 @@ class AsyncClient:
             return error
 
     async def _tried(self, ask: Callable[[AsyncTransport, float], Awaitable[_Result]]) -> _Result:
-        if self._closed:
-            raise InputError("Expected an open client, received a closed one. Make a new one.")
+        self._require_open()
         replicas = self._replicas
         attempts = replicas.attempts(self.connection.retries, self.connection.timeout)
         while True:
+            self._require_open()
             transport = replicas.next()
             try:
                 result = await ask(transport, attempts.deadline.left)
@@ -337,10 +338,14 @@ class AsyncClient:
                 return result
             await asyncio.sleep(pause)
 
+    def _require_open(self) -> None:
+        if self._closed:
+            raise InputError("Expected an open client, received a closed one. Make a new one.")
+
 
 def _transports(to: Connection) -> list[AsyncTransport]:
     if to.rest:
-        from vcam_client._rest import AsyncRestTransport
+        from vcam_client._rest_aio import AsyncRestTransport
 
         return [AsyncRestTransport(address, to) for address in to.addresses]
     from vcam_client._grpc_aio import AsyncGrpcTransport

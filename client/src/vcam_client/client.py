@@ -1,8 +1,10 @@
 """The client: a scan goes in, an explained prediction comes out."""
 
+import copy
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -57,8 +59,9 @@ class Client:
         tls: True, or who is trusted; implied by https:// and grpcs://.
         token: bearer token; sent only over TLS or to this machine.
         metadata: further pairs sent with every call (gRPC metadata, HTTP headers).
-        retries: how often a call is tried that finds no server, or a busy one. By default
-            10 times in about 13 s, and for 3 s where no server has answered before.
+        retries: how often a call is made that finds no server, or a busy one. By default
+            10 times in about 13 s, and for 3 s where no server has answered before; one more
+            time where the connection broke during the call.
 
     Raises:
         InputError: an address that can't be one, a certificate that can't be read.
@@ -290,6 +293,13 @@ class Client:
     ) -> None:
         self.close()
 
+    def _without_repeats_of_broken_calls(self) -> "Client":
+        """The same client, with the same connections, for callers that repeat such calls."""
+        other = copy.copy(self)
+        retries = replace(self.connection.retries, breaks=0)
+        other.connection = replace(self.connection, retries=retries)
+        return other
+
     def _run(self, steps: Steps[_Result]) -> _Result:
         """Makes the calls that `steps` asks for."""
         step = _steps.advance(steps, None)
@@ -304,11 +314,10 @@ class Client:
             return error
 
     def _tried(self, ask: Callable[[Transport, float], _Result]) -> _Result:
-        if self._closed:
-            raise InputError("Expected an open client, received a closed one. Make a new one.")
         replicas = self._replicas
         attempts = replicas.attempts(self.connection.retries, self.connection.timeout)
         while True:
+            self._require_open()
             transport = replicas.next()
             try:
                 result = ask(transport, attempts.deadline.left)
@@ -319,6 +328,10 @@ class Client:
                 replicas.answered(transport)
                 return result
             time.sleep(pause)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise InputError("Expected an open client, received a closed one. Make a new one.")
 
 
 def _transports(to: Connection) -> list[Transport]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from vcam_client._calls import DEFAULT_MODEL
-from vcam_client._connection import Connection
+from vcam_client._connection import Connection, is_loopback
 from vcam_client._orientation import AXIS_OF_CODE, SIGN_OF_CODE
+from vcam_client._proxies import Proxy, proxy_of
 from vcam_client._sockets import UNIX, host_and_port, host_name, opened
 from vcam_client.client import Client
 from vcam_client.errors import VcamError
@@ -20,6 +21,7 @@ from vcam_client.spec import ModelSpec
 from vcam_client.volume import Volume
 
 _CONNECT_SECONDS = 5.0
+_UNIX = "unix:"
 _PACKAGES = ("vcam-client", "numpy", "grpcio", "protobuf", "nibabel", "pydicom")
 
 
@@ -51,40 +53,44 @@ def examine(
         yield check
         if check.passed is False:
             return
+    step = "health"
     try:
         health = client.health()
         does = "serves" if health else "doesn't serve"
-        yield Check(name="health", passed=health, finding=f"the server says that it {does}")
+        yield Check(name=step, passed=health, finding=f"the server says that it {does}")
+        step = "model"
         found = client.status(model, version=version, label=label)
         able = [str(s.version) for s in found if s.available]
         states = ", ".join(f"{s.version} {s.state} {s.error}".strip() for s in found)
         yield Check(
-            name="model",
+            name=step,
             passed=bool(able),
             finding=f"{model!r}: version {', '.join(able)} answers" if able else states,
         )
         if not able:
             return
+        step = "contract"
         served = client.spec(model, version=version, label=label)
         spec = served.spec
         yield Check(
-            name="contract",
+            name=step,
             passed=True,
             finding=f"{spec.name}, version {served.version}: {', '.join(spec.labels)}; "
             f"grid {'×'.join(map(str, spec.grid.shape))}, {spec.intensity.dtype}",
         )
+        step = "round trip"
         start = time.perf_counter()
         prediction = client.predict(_made_up(spec), model=model, version=version, label=label)
         seconds = time.perf_counter() - start
         yield Check(
-            name="round trip",
+            name=step,
             passed=True,
             finding=f"a volume of padding explained in {seconds:.2f} s, "
             f"{prediction.traffic.sent / 1e6:.2f} MB up, "
             f"{prediction.traffic.received / 1e3:.1f} kB down",
         )
     except VcamError as error:
-        yield Check(name="server", passed=False, finding=str(error))
+        yield Check(name=step, passed=False, finding=str(error))
 
 
 def _versions() -> str:
@@ -94,10 +100,14 @@ def _versions() -> str:
 
 def _addresses(to: Connection) -> Iterator[Check]:
     for address in to.addresses:
+        proxy = None if is_loopback(address) else proxy_of(address)
+        if proxy is not None:
+            yield from _through(proxy, address)
+            continue
         host = host_name(address)
         try:
             numbers = _numbers(address)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             yield Check(
                 name="address",
                 passed=False,
@@ -124,6 +134,22 @@ def _numbers(address: str) -> str:
         return ""
     found = socket.getaddrinfo(*host_and_port(address), type=socket.SOCK_STREAM)
     return f" ({', '.join(sorted({str(entry[4][0]) for entry in found}))})"
+
+
+def _through(proxy: Proxy, address: str) -> Iterator[Check]:
+    """The way to a server that is reached through a proxy: the server itself may be hidden."""
+    around = f"List {host_name(address)} in {proxy.bypass} to go past it."
+    try:
+        with opened(proxy.address, _CONNECT_SECONDS):
+            finding = f"{address} is called through {proxy}, which is open. {around}"
+            yield Check(name="proxy", passed=True, finding=finding)
+    except (OSError, UnicodeError, ValueError) as error:
+        yield Check(
+            name="proxy",
+            passed=False,
+            finding=f"{address} is called through {proxy}, where nothing answers ({error}). Check "
+            f"{proxy.variable}. {around}",
+        )
 
 
 def _tls(to: Connection, link: socket.socket, host: str) -> Check:
@@ -163,5 +189,5 @@ def _made_up(spec: ModelSpec) -> Volume:
         affine=affine,
         units=spec.intensity.units,
         modality=spec.intensity.modalities[0] if spec.intensity.modalities else "",
-        name="made-up",
+        name="synthetic",
     )

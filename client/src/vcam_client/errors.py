@@ -10,7 +10,9 @@ VcamError
 ├── OutputError (OSError)              a result that can't be written
 ├── ServerError (RuntimeError)         the server refused or failed
 │   ├── ServerUnavailableError (ConnectionError)
+│   │   └── CallBrokenError            the connection broke during the call
 │   ├── ServerBusyError
+│   ├── ServerMemoryError
 │   ├── AccessDeniedError (PermissionError)
 │   ├── DeadlineExceededError (TimeoutError)
 │   └── ModelNotFoundError (LookupError)
@@ -62,8 +64,16 @@ class ServerUnavailableError(ServerError, ConnectionError):
     """No server answers at the address."""
 
 
+class CallBrokenError(ServerUnavailableError):
+    """The connection broke during the call; the server may have ended because of it."""
+
+
 class ServerBusyError(ServerError):
     """The server has no room for the call now."""
+
+
+class ServerMemoryError(ServerError):
+    """The server ran out of memory in the call."""
 
 
 class AccessDeniedError(ServerError, PermissionError):

@@ -4,6 +4,7 @@ One record for each outcome, appended and synced to disk. A line that a crash to
 dropped when the log is opened again. The table follows from the log.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -127,7 +128,8 @@ class ResultLog:
                 left = left[stream.write(left) :]
             os.fsync(stream.fileno())
         except OSError as error:
-            stream.truncate(before)
+            with contextlib.suppress(OSError):  # a torn line is dropped at the next start
+                stream.truncate(before)
             raise _unwritable(path, error) from error
 
 

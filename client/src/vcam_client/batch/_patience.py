@@ -4,8 +4,10 @@ import random
 import threading
 import time
 
+from vcam_client._gateways import BadGatewayError
 from vcam_client.errors import (
     AccessDeniedError,
+    CallBrokenError,
     ModelNotFoundError,
     ServerBusyError,
     ServerUnavailableError,
@@ -16,8 +18,14 @@ GONE = (ServerUnavailableError, ServerBusyError, ModelNotFoundError)
 """Errors of a server that answered before and may again: a restart, a model being loaded."""
 FATAL = (AccessDeniedError,)
 """Errors that every further scan would meet."""
+BREAKING = (CallBrokenError, BadGatewayError)
+"""Errors of calls during which the server went away, perhaps because of the scan."""
+MOST_BREAKS = 2
+"""How often one scan may be asked about that breaks its call: the second time alone."""
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
+_MOST_SCANS_THAT_BREAK = 10
+"""Scans in a row that may break their calls: then it is the server that fails, not the scans."""
 
 
 class Patience:
@@ -33,6 +41,7 @@ class Patience:
         self._stop = stop
         self._lock = threading.Lock()
         self._since: float | None = None
+        self._broke = 0
 
     @property
     def note(self) -> str:
@@ -46,6 +55,18 @@ class Patience:
         """A call came through."""
         with self._lock:
             self._since = None
+            self._broke = 0
+
+    def is_back(self) -> None:
+        """The server says that it is there, though it was asked about no scan yet."""
+        with self._lock:
+            self._since = None
+
+    def broke(self) -> bool:
+        """A scan broke its calls for good; False where the run should stop."""
+        with self._lock:
+            self._broke += 1
+            return self._broke < _MOST_SCANS_THAT_BREAK
 
     def wait(self, error: VcamError, attempt: int) -> bool:
         """Pauses before the same scan is tried again; False where the run should stop.

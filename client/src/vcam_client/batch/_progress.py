@@ -57,7 +57,8 @@ class ProgressPrinter:
     """Prints progress; give it as `on_progress`.
 
     On a terminal one line is written over and over. Elsewhere a line comes every 10 s
-    or every tenth of the scans, whatever is rarer, and at the end.
+    or every tenth of the scans, whatever is rarer, and at the end. Once nobody reads the
+    stream any more (a closed pipe, a full disk), it is silent: the log has it all.
 
     Args:
         stream: where to, such as sys.stderr.
@@ -70,9 +71,18 @@ class ProgressPrinter:
         self._share = 0.0
         self._note = ""
         self._width = 0
+        self._silent = False
 
     def __call__(self, progress: Progress) -> None:
         """Prints what is due."""
+        if self._silent:
+            return
+        try:
+            self._print(progress)
+        except (OSError, ValueError):  # broken, full, or closed
+            self._silent = True
+
+    def _print(self, progress: Progress) -> None:
         if progress.failure:
             self._line(f"failed: {progress.failure}")
         if self._terminal:
@@ -103,15 +113,17 @@ class ProgressPrinter:
         self._printed_at = now
         text = progress.text
         end = "\n" if progress.finished else ""
-        self._stream.write(f"\r{text}{' ' * (self._width - len(text))}{end}")
-        self._stream.flush()
+        self._write(f"\r{text}{' ' * (self._width - len(text))}{end}")
         self._width = 0 if progress.finished else len(text)
 
     def _line(self, text: str) -> None:
-        if self._width:
-            self._stream.write("\r" + " " * self._width + "\r")
-            self._width = 0
-        self._stream.write(text + "\n")
+        clear, self._width = "\r" + " " * self._width + "\r" if self._width else "", 0
+        self._write(f"{clear}{text}\n")
+
+    def _write(self, text: str) -> None:
+        """Writes what the stream's encoding has, and the rest escaped."""
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         self._stream.flush()
 
 

@@ -14,7 +14,9 @@ _ADVICE = "Give another folder with --out, or do all of them again with --again.
 def missing(
     items: Sequence[ScanItem], log: ResultLog, asked: Asked, version: int
 ) -> list[ScanItem]:
-    """Scans that no log in the folder has as done, in their order.
+    """Scans that no log in the folder has as done: in their order, those that failed last.
+
+    So a scan that stops the run does not stop each further one before the others are done.
 
     Args:
         items: of this run.
@@ -39,7 +41,8 @@ def missing(
         _require_same(others, asked, log)
         known.update((str(r["key"]), r) for r in others if r["status"] == DONE)
     known |= log.records
-    return [item for item in items if not is_done(known.get(item.key), item)]
+    left = [item for item in items if not is_done(known.get(item.key), item)]
+    return sorted(left, key=lambda item: item.key in known)
 
 
 def _require_same(records: Sequence[Mapping[str, Any]], asked: Asked, log: ResultLog) -> None:

@@ -19,18 +19,26 @@ from vcam_client import errors
 from vcam_client._options import ReadOptions
 from vcam_client._result_names import safe_labels
 from vcam_client.batch import _record
+from vcam_client.batch._gate import Gate
 from vcam_client.batch._interrupts import Interrupts
 from vcam_client.batch._item import ScanItem
 from vcam_client.batch._log import ResultLog
-from vcam_client.batch._patience import FATAL, GONE, Patience
+from vcam_client.batch._patience import BREAKING, FATAL, GONE, MOST_BREAKS, Patience
 from vcam_client.batch._progress import Progress
 from vcam_client.batch._resume import missing
 from vcam_client.batch._shards import Shard
 from vcam_client.batch._summary import BatchSummary
+from vcam_client.batch._task import Task
 from vcam_client.client import Client
-from vcam_client.errors import IncompatibleScanError, InputError, OutputError, VcamError
-from vcam_client.results import Choices, explain, write_results
-from vcam_client.volume import Volume
+from vcam_client.errors import (
+    IncompatibleScanError,
+    InputError,
+    OutputError,
+    ServerBusyError,
+    ServerMemoryError,
+    VcamError,
+)
+from vcam_client.results import Choices
 
 PATIENCE_S = 60.0
 """How long a run waits for a server that is gone."""
@@ -80,7 +88,8 @@ def run_batch(
         shard: the part of the scans to take; the log is named after it.
         again: do all of them, whatever the log says.
         patience: seconds for which no call may be answered until the run stops.
-        on_progress: called in this thread after each scan, and a few times a second.
+        on_progress: called in this thread after each scan, and a few times a second. What
+            it raises ends the run: scans under way are finished and logged, then it goes on.
 
     Raises:
         InputError: fewer than one worker, or a log of another model, version or choices.
@@ -107,8 +116,8 @@ def run_batch(
     with ResultLog(out, suffix, labels=served.spec.labels, again=again) as log:
         todo = own if again else missing(own, log, asked, served.version)
         log.forget([item.key for item in todo])
-        task = _Task(
-            client=client,
+        task = Task(
+            client=client._without_repeats_of_broken_calls(),
             out=out,
             asked=asked,
             version=version,
@@ -138,44 +147,9 @@ _OF_THE_SCAN = frozenset(
 """Names of errors that come again until the scan itself is mended."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Task:
-    """What is done with each scan."""
-
-    client: Client
-    out: Path
-    asked: _record.Asked
-    version: int | None
-    version_label: str | None
-
-    def read(self, item: ScanItem) -> tuple[Volume, float]:
-        start = time.perf_counter()
-        return item.read(self.asked.reading), time.perf_counter() - start
-
-    def record(self, item: ScanItem, volume: Volume, seconds: float) -> dict[str, Any]:
-        """Asks the server, writes the results; says what came of it."""
-        choices = self.asked.choices
-        predictions = explain(
-            self.client,
-            volume,
-            model=self.asked.model,
-            version=self.version,
-            version_label=self.version_label,
-            choices=choices,
-            reading=self.asked.reading,
-        )
-        start = time.perf_counter()
-        folder, _, stem = item.name.rpartition("/")
-        files = write_results(predictions, self.out / folder, choices, stem=stem)
-        timings = {**predictions[0].timings, "read": seconds}
-        timings["write"] = time.perf_counter() - start
-        asked = self.asked.to_dict()
-        return _record.done(item, asked, predictions, files, self.out, timings)
-
-
 @dataclass(kw_only=True)
 class _Outcome:
-    """Of one scan: a record, or why the run stops."""
+    """Of one scan: a record, why the run stops, or both."""
 
     record: dict[str, Any] | None = None
     fatal: VcamError | None = None
@@ -185,7 +159,7 @@ class _Outcome:
 class _Run:
     """One run: threads that take scans, and this one that writes down what came of them."""
 
-    task: _Task
+    task: Task
     todo: Sequence[ScanItem]
     log: ResultLog
     patience_s: float
@@ -200,12 +174,15 @@ class _Run:
     def __post_init__(self) -> None:
         self.stop = threading.Event()
         self.patience = Patience(self.patience_s, self.stop)
+        self.gate = Gate()
+        self.workers = 1
         self.outcomes: queue.SimpleQueue[_Outcome | None] = queue.SimpleQueue()
         self._next = iter(self.todo)
         self._lock = threading.Lock()
 
     def finished(self, workers: int) -> BatchSummary:
         """Runs it to its end."""
+        self.workers = workers
         threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
         with Interrupts(self.stop) as interrupts:
             for thread in threads:
@@ -225,25 +202,42 @@ class _Run:
             signal=interrupts.received,
         )
 
-    def _collect(self, working: int, interrupts: Interrupts) -> None:
-        while working:
-            try:
-                outcome = self.outcomes.get(timeout=_TICK_S)
-            except queue.Empty:
-                self._say(note=interrupts.note or self.patience.note)
-                continue
-            if outcome is None:
-                working -= 1
-            elif outcome.record is not None:
-                self._write_down(outcome.record)
-                self._say(outcome.record, note=interrupts.note)
-            elif self.stopped_by is None:
-                self.stopped_by = outcome.fatal
+    def _collect(self, workers: int, interrupts: Interrupts) -> None:
+        """Logs what the threads bring until the last has ended, whatever comes between."""
+        working = workers
+        try:
+            while working:
+                try:
+                    outcome = self.outcomes.get(timeout=_TICK_S)
+                except queue.Empty:
+                    self._say(note=interrupts.note or self.patience.note)
+                    continue
+                if outcome is None:
+                    working -= 1
+                    continue
+                self._take(outcome)
+                if outcome.record is not None:
+                    self._say(outcome.record, note=interrupts.note)
+        except BaseException:
+            self.stop.set()
+            while working:
+                outcome = self.outcomes.get()
+                if outcome is None:
+                    working -= 1
+                else:
+                    self._take(outcome)
+            raise
+
+    def _take(self, outcome: _Outcome) -> None:
+        if outcome.record is not None:
+            self._write_down(outcome.record)
+        if self.stopped_by is None:
+            self.stopped_by = outcome.fatal
 
     def _write_down(self, record: dict[str, Any]) -> None:
         try:
             self.log.append(record)
-        except OutputError as error:
+        except VcamError as error:
             self.stop.set()
             self.stopped_by = self.stopped_by or error
             return  # it is done again next time
@@ -306,16 +300,57 @@ class _Run:
 
     def _tried(self, item: ScanItem) -> _Outcome | None:
         volume, seconds = self.task.read(item)
-        attempt = 0
+        attempt = breaks = 0
+        alone = self.workers == 1
         while True:
             try:
-                record = self.task.record(item, volume, seconds)
+                with self.gate.alone() if alone else self.gate.beside_others():
+                    if (attempt or breaks) and self.stop.is_set():
+                        return None
+                    record = self.task.record(item, volume, seconds)
+            except ServerMemoryError:
+                if alone:
+                    raise
+                alone = True  # those beside it may have had the memory
+            except BREAKING as error:
+                breaks += 1
+                alone = True
+                if breaks == MOST_BREAKS:
+                    if self.patience.broke():
+                        raise  # alone with the server: it is this scan's failure
+                    return _Outcome(fatal=error)
+                if (ended := self._until_served(error)) is not None:
+                    return None if self.stop.is_set() else ended
             except GONE + FATAL as error:
                 if self.stop.is_set():
                     return None
                 if not self.patience.wait(error, attempt):
-                    return None if self.stop.is_set() else _Outcome(fatal=error)
+                    return None if self.stop.is_set() else self._given_up(item, error)
                 attempt += 1
             else:
                 self.patience.answered()
                 return _Outcome(record=record)
+
+    def _given_up(self, item: ScanItem, error: VcamError) -> _Outcome:
+        """The run ends; a scan that met a server which was there, but busy, is logged as failed.
+
+        So the next run does it last: it may be this scan that there is never room for.
+        """
+        busy = isinstance(error, ServerBusyError)
+        record = _record.failed(item, self.task.asked.to_dict(), error) if busy else None
+        return _Outcome(record=record, fatal=error)
+
+    def _until_served(self, error: VcamError) -> _Outcome | None:
+        """Waits until the server is there again; an outcome where the run ends before."""
+        attempt = 0
+        while self.patience.wait(error, attempt):
+            attempt += 1
+            try:
+                if self.task.is_served():
+                    self.patience.is_back()
+                    return None
+            except GONE + FATAL as now:
+                error = now
+            except VcamError:  # something answers; the scan's call will say what
+                return None
+        return _Outcome(fatal=error)
