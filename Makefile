@@ -8,6 +8,7 @@ REST_PORT ?= 8501
 MODELS ?= build/demo/models
 TEST_ARGS ?=
 CASES ?= 20000
+REQUESTS ?= 5000
 SEED ?= 0
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
@@ -34,8 +35,9 @@ test: $(STAMP)  ## Run the tests
 test-system: $(STAMP)  ## Compare with dcm2niix, where it is installed
 	$(BIN)/python -m pytest $(TEST_ARGS) tests/system
 
-soak: $(STAMP)  ## Read 20,000 damaged files; SEED chooses which
+soak: $(STAMP)  ## Read 20,000 damaged files, send 5,000 damaged requests; SEED chooses which
 	$(BIN)/python tests/soak/run.py --cases $(CASES) --seed $(SEED)
+	$(BIN)/python tests/soak/rest_requests.py --cases $(REQUESTS) --seed $(SEED)
 
 check: $(STAMP)  ## Lint, types, import rules, generated files
 	$(BIN)/ruff check .

@@ -36,26 +36,16 @@ def send(address: str, sent: bytes, *, timeout: float = TIMEOUT_SECONDS) -> byte
 
     Raises:
         TimeoutError: the server neither answered nor closed.
+        ConnectionResetError: it closed before it had read everything, so that its answer may
+            be lost.
     """
     host, port = address.rsplit(":", 1)
     with socket.create_connection((host.strip("[]"), int(port)), timeout=timeout) as connection:
         # Refused before the end: the answer may be here already.
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             connection.sendall(sent)
             connection.shutdown(socket.SHUT_WR)
-        return _everything(connection)
-
-
-def _everything(connection: socket.socket) -> bytes:
-    received = b""
-    while True:
-        try:
-            part = connection.recv(2**16)
-        except ConnectionResetError:
-            return received
-        if not part:
-            return received
-        received += part
+        return b"".join(iter(lambda: connection.recv(2**16), b""))
 
 
 def answers(received: bytes, *, head: bool = False) -> list[Answer]:

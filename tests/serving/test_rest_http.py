@@ -107,6 +107,11 @@ def test_a_body_beyond_the_limit_is_refused_before_it_comes(
         assert "256 MiB" in answer.error
 
 
+def test_a_client_that_sends_on_still_gets_the_refusal(rest_address: str, predict: str) -> None:
+    sent = with_headers(predict, f"Content-Length: {2**33}", body=b"x" * 2**24)
+    assert only(rest_address, sent).status == 413
+
+
 def test_chunks_beyond_the_limit_are_refused(
     rest_address: str, predict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +201,8 @@ def test_versions_of_http(rest_address: str, about: str) -> None:
         assert (answer.status, answer.headers["connection"]) == (200, "close")
     kept = f"GET {about} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".encode()
     assert [a.status for a in answers(send(rest_address, kept * 2))] == [200, 200]
+    refused = f"GET {about} HTTP/1,1\r\nConnection: keep-alive\r\n\r\n".encode()
+    assert only(rest_address, refused * 2).headers["connection"] == "close"
     assert only(rest_address, b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n").status == 400  # TLS
 
 

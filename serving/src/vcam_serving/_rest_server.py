@@ -5,7 +5,6 @@ threads, and holds slow or idle connections without a thread. What is answered i
 `_rest.py`.
 """
 
-import contextlib
 import json
 import logging
 import socket
@@ -36,7 +35,6 @@ REQUEST_SECONDS = 120
 _CLEANUP_SECONDS = 5
 _RECEIVED_BYTES = 2**18
 _IN_MEMORY_BYTES = 16 * 2**20  # of one body or answer; the rest is in a temporary file
-_LINGERING_BYTES = 2**20
 _LOOP_SECONDS = 1
 _STOP_SECONDS = 0.1
 
@@ -126,6 +124,7 @@ class RestServer:
             # set within the loop, which wakes for it
             self._servers[0].trigger.pull_trigger(self._stopping.set)
             self._thread.join()
+            self._thread = None
         for bound in self._sockets:
             bound.close()
 
@@ -169,6 +168,7 @@ class _Refusal(ErrorTask):
         text = _TEXTS.get(error.code) or f"Malformed request: {error.body}"
         body = (json.dumps({"error": text}, indent=1) + "\n").encode()
         self.response_headers.append(("Content-Type", "application/json"))
+        self.request.headers.pop("CONNECTION", None)  # no "Keep-Alive" beside "close"
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(b"" if self.request.command == "HEAD" else body)
@@ -178,19 +178,36 @@ class _Channel(HTTPChannel):
     parser_class = _Parser
     error_task_class = _Refusal
 
+    _discards = False
+    _discarded = 0
+
     def handle_read(self) -> None:
+        if self._discards:
+            self._discarded += len(self.recv(_RECEIVED_BYTES))  # closes at the end
+            if self._discarded > MAX_BODY_BYTES:
+                super().handle_close()
+            return
         # A request that comes byte by byte has no more time than one that stays away.
         began = self.last_activity if self.request is not None else None
         super().handle_read()
         if began is not None and self.request is not None:
             self.last_activity = began
 
+    def readable(self) -> bool:
+        return self._discards or bool(super().readable())
+
     def handle_close(self) -> None:
-        # Closing with unread bytes would reset the connection, and the answer with it.
-        with contextlib.suppress(OSError):  # closed by the client, or nothing more to read
+        if self._discards or not self.connected:
+            super().handle_close()
+            return
+        # Closing with unread bytes would reset the connection, and the answer with it: what
+        # still comes is thrown away, until the client closes or its time is over.
+        self.will_close = False
+        self._discards = True
+        try:
             self.socket.shutdown(socket.SHUT_WR)
-            self.socket.recv(_LINGERING_BYTES)
-        super().handle_close()
+        except OSError:  # the client has closed already
+            super().handle_close()
 
 
 class _Server(TcpWSGIServer):
