@@ -6,10 +6,12 @@ import http.client
 import json
 import logging
 import socket
+import ssl
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -203,7 +205,22 @@ def test_versions_of_http(rest_address: str, about: str) -> None:
     assert [a.status for a in answers(send(rest_address, kept * 2))] == [200, 200]
     refused = f"GET {about} HTTP/1,1\r\nConnection: keep-alive\r\n\r\n".encode()
     assert only(rest_address, refused * 2).headers["connection"] == "close"
-    assert only(rest_address, b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n").status == 400  # TLS
+
+
+def test_a_client_with_tls_is_told_so_at_once(rest_address: str) -> None:
+    host, port = rest_address.split(":")
+    with socket.create_connection((host, int(port)), timeout=TIMEOUT_SECONDS) as connection:
+        connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc")  # and no line ends
+        [answer] = answers(b"".join(iter(lambda: connection.recv(2**16), b"")))
+    assert answer.status == 400
+    assert "not HTTPS: begin with http://" in answer.error
+    with pytest.raises(ssl.SSLError), socket.create_connection((host, int(port))) as connection:
+        ssl.create_default_context().wrap_socket(connection, server_hostname="localhost")
+
+
+def test_a_client_of_grpc_on_the_port_of_rest_is_refused(rest_address: str) -> None:
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+    assert answers(send(rest_address, preface))[0].status == 501
 
 
 def test_pipelined_requests_are_answered_in_order(
@@ -400,6 +417,45 @@ def test_a_fault_of_the_server_tells_nothing_of_its_code(
         answer = only(address, request("POST", "/v1/models/x:predict", SPEC))
     assert answer.status == 500
     assert answer.error == "The server failed on this request; its log says why."
+
+
+def test_large_bodies_are_read_one_by_one(
+    rest_address: str, predict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_rest, "_LARGE_BYTES", 1000)
+    reading, most = 0, 0
+    real = RestApplication._predict
+
+    def counted(self: RestApplication, spec: Any, body: bytes) -> bytes:
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+        time.sleep(0.02)
+        try:
+            return real(self, spec, body)
+        finally:
+            reading -= 1
+
+    monkeypatch.setattr(RestApplication, "_predict", counted)
+    padded = SPEC + b" " * 1000
+    with ThreadPoolExecutor(8) as pool:
+        received = pool.map(
+            lambda _: only(rest_address, request("POST", predict, padded)), range(8)
+        )
+        assert {answer.status for answer in received} == {200}
+    assert most == 1
+
+
+def test_too_little_memory_is_the_fault_of_the_request(
+    rest_address: str, predict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(RestApplication, "_predict", full)
+    answer = only(rest_address, request("POST", predict, SPEC))
+    assert answer.status == 429
+    assert answer.error.startswith("OOM when allocating")  # as TensorFlow has it
 
 
 def test_clients_that_leave_early_do_no_harm(

@@ -1,7 +1,9 @@
 """The REST side: TensorFlow Serving's paths, as a WSGI application."""
 
+import contextlib
 import logging
 import re
+import threading
 import zlib
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -37,6 +39,7 @@ _ORIGIN = re.compile("https?://[^/]*", re.IGNORECASE)
 _WEB_PAGE = re.compile("https?://")
 # Others get 501; the ones of these that mean nothing here, 400.
 _METHODS = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"})
+_LARGE_BYTES = 16 * 2**20
 _MAX_VERSION = 2**63 - 1
 _MAX_VERSION_DIGITS = 19
 _GZIP_WINDOW = zlib.MAX_WBITS | 16
@@ -61,6 +64,7 @@ class RestApplication:
         """
         self._models = models
         self._cors = cors
+        self._large = threading.Lock()
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -88,7 +92,7 @@ class RestApplication:
         except StatusError as error:
             return HTTP_STATUS[error.code], _json_reply.error(error.message)
         except MemoryError:
-            text = "The server has not enough memory for this request."
+            text = "OOM when allocating memory for this request. Send fewer volumes at once."
             return HTTPStatus.TOO_MANY_REQUESTS, _json_reply.error(text)
         except Exception:
             _log.exception("REST %s %s failed", method, _shown(path))
@@ -104,7 +108,10 @@ class RestApplication:
                     grpc.StatusCode.UNIMPLEMENTED,
                     f"The embedded server has no {wanted}. Call :predict.",
                 )
-            return self._predict(spec, _body(environ))
+            body = _body(environ)
+            # values of JSON take some ten times the memory of its text
+            with self._large if len(body) > _LARGE_BYTES else contextlib.nullcontext():
+                return self._predict(spec, body)
         if method == "GET" and (match := _ABOUT.fullmatch(path)):
             if not match["name"]:
                 raise invalid_argument("Missing model name in request.")

@@ -17,6 +17,7 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import Adjustments, TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher
+from waitress.utilities import BadRequest
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -36,6 +37,7 @@ _CLEANUP_SECONDS = 5
 _RECEIVED_BYTES = 2**18
 _IN_MEMORY_BYTES = 16 * 2**20  # of one body or answer; the rest is in a temporary file
 _LOOP_SECONDS = 1
+_TLS = b"\x16\x03"  # how a TLS handshake begins
 _STOP_SECONDS = 0.1
 
 _TEXTS = {
@@ -143,6 +145,11 @@ class _Parser(HTTPRequestParser):
     path = ""
 
     def received(self, data: bytes) -> int:
+        if self.body_rcv is None and not self.header_plus and data.startswith(_TLS):
+            # it would wait for the end of a line
+            self.error = BadRequest("this port speaks HTTP, not HTTPS: begin with http://")
+            self.completed = True
+            return len(data)
         consumed: int = super().received(data)
         if self.completed:  # "go on" would come after the whole request, or after its refusal
             self.expect_continue = False
