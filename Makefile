@@ -10,6 +10,7 @@ MODELS ?= build/demo/models
 TEST_ARGS ?=
 CASES ?= 20000
 ANSWERS ?= 5000
+REQUESTS ?= 5000
 SEED ?= 0
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
@@ -47,9 +48,10 @@ test-floors: $(FLOORS)/.installed  ## Run the client's tests on the oldest libra
 test-system: $(STAMP)  ## Compare with dcm2niix, where it is installed
 	$(BIN)/python -m pytest $(TEST_ARGS) tests/system
 
-soak: $(STAMP)  ## Read 20,000 damaged files and 5,000 damaged answers; SEED chooses which
+soak: $(STAMP)  ## Read 20,000 damaged files, 5,000 damaged answers and as many requests; SEED chooses which
 	$(BIN)/python tests/soak/run.py --cases $(CASES) --seed $(SEED)
 	$(BIN)/python tests/soak/run.py answers --cases $(ANSWERS) --seed $(SEED)
+	$(BIN)/python tests/soak/rest_requests.py --cases $(REQUESTS) --seed $(SEED)
 
 check: $(STAMP)  ## Lint, types, import rules, generated files
 	$(BIN)/ruff check .

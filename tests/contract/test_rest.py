@@ -178,6 +178,15 @@ def test_unknown_model_version_and_path(rest_address: str, subject: ServedModel)
     assert rest(rest_address, "GET", "/nope")[0] == 404
 
 
+def test_a_label_that_names_nothing(rest_address: str, subject: ServedModel) -> None:
+    where = f"/v1/models/{subject.name}"
+    every = rest(rest_address, "GET", where)
+    assert rest(rest_address, "GET", f"{where}/labels/nope") == every
+    assert every[0] == 200
+    status, answer = predict(rest_address, subject, {"inputs": [1]}, "/labels/nope")
+    assert (status, list(answer)) == (400, ["error"])
+
+
 def test_predict_of_an_unknown_model_or_version(rest_address: str, subject: ServedModel) -> None:
     status, answer = rest(rest_address, "POST", "/v1/models/nope:predict", {"inputs": [1]})
     assert status == 404

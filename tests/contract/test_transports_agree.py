@@ -29,7 +29,7 @@ def packed_address(golden: "dict[str, Golden]", server: ServerUnderTest) -> Iter
     from vcam_serving import EmbeddedServer
 
     base = next(iter(golden.values())).path.parents[1]
-    with EmbeddedServer(base, port=0, rest_port=0, tensor_content=True) as packed:
+    with EmbeddedServer(base, port=0, rest_port=None, tensor_content=True) as packed:
         yield packed.address
 
 

@@ -173,7 +173,7 @@ def test_it_reads_tensor_content(
     from vcam_serving import EmbeddedServer
 
     base = golden["ct"].path.parents[1]
-    with EmbeddedServer(base, port=0, rest_port=0, tensor_content=True) as packed:
+    with EmbeddedServer(base, port=0, rest_port=None, tensor_content=True) as packed:
         packed.wait_until_available("ct")
         one, two = (run("--server", at.address, "--model", "ct") for at in (packed, server))
     assert (one.returncode, one.stderr) == (0, "")

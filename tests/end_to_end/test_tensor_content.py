@@ -1,4 +1,4 @@
-"""A server that answers with tensor_content, as Dockerfile.serving starts it."""
+"""A server that answers with tensor_content, over gRPC alone."""
 
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ def test_the_client_reads_it_as_it_reads_typed_fields(
     from vcam_serving import EmbeddedServer
 
     base = golden["ct"].path.parents[1]
-    with EmbeddedServer(base, port=0, rest_port=0, tensor_content=True) as other:
+    with EmbeddedServer(base, port=0, rest_port=None, tensor_content=True) as other:
         other.wait_until_available("ct")
         volume = volume_on_grid(golden["ct"], 0)
         with Client(other.address) as packed, Client(server.address) as typed:

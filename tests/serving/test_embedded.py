@@ -93,7 +93,7 @@ def test_both_encodings(golden: "dict[str, Golden]", tensor_content: bool) -> No
     base = golden["bright"].path.parent
     volume = np.full((2, *golden["bright"].spec.grid.shape, 1), 300, np.int16)
     with (
-        EmbeddedServer(base, port=0, rest_port=0, tensor_content=tensor_content) as server,
+        EmbeddedServer(base, port=0, rest_port=None, tensor_content=tensor_content) as server,
         Caller(server.address) as caller,
     ):
         response = caller.predict(request("default", {"volume": volume}))

@@ -46,7 +46,7 @@ def address(
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "ct").symlink_to(golden["ct"].path.parent)
     with EmbeddedServer(
-        tmp_path / "models", port=0, rest_port=0, tensor_content=request.param
+        tmp_path / "models", port=0, rest_port=None, tensor_content=request.param
     ) as server:
         yield server.address
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
 
@@ -26,7 +28,8 @@ _NOTHING_LOADS = 255  # as TensorFlow Serving's
 _SIGNALLED = 128
 
 _GLANCE_SECONDS = 0.2
-_ANY_HOST = "0.0.0.0"
+# {address of every network: where this machine itself asks}
+_EVERY_NETWORK = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 # What `vcam-client` asks when it isn't told.
 _CLIENT_DEFAULT_SERVER, _CLIENT_DEFAULT_MODEL = "127.0.0.1:8500", "default"
 _MAX_PORT = 65535
@@ -56,7 +59,13 @@ class _Command(click.Command):
     show_default=True,
     help="Port of REST; 0 takes a free one.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind.")
+@click.option("--rest/--no-rest", default=True, show_default=True, help="Serve REST beside gRPC.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address or name to bind: ::1 for IPv6; 0.0.0.0 or :: for every network.",
+)
 @click.option(
     "--file-system-poll-wait-seconds",
     "poll_wait_seconds",
@@ -70,7 +79,7 @@ class _Command(click.Command):
     "tensor_content",
     default=False,
     show_default=True,
-    help="Answer with tensor_content instead of typed fields.",
+    help="Answer with tensor_content instead of typed fields; needs --no-rest.",
 )
 @click.option(
     "--grpc-max-threads",
@@ -78,14 +87,23 @@ class _Command(click.Command):
     show_default="4 per CPU, at least 64",
     help="gRPC calls at once; more are refused.",
 )
+@click.option(
+    "--rest-api-enable-cors-support/--no-rest-api-enable-cors-support",
+    "cors",
+    default=False,
+    show_default=True,
+    help="Let the pages of any web site read what REST answers.",
+)
 def main(
     path: Path,
     port: int,
     rest_port: int,
+    rest: bool,
     host: str,
     poll_wait_seconds: float,
     tensor_content: bool,
     grpc_max_threads: int | None,
+    cors: bool,
 ) -> None:
     """Serve PATH the way TensorFlow Serving does, on this machine.
 
@@ -108,10 +126,11 @@ def main(
             path,
             host=host,
             port=port,
-            rest_port=rest_port,
+            rest_port=rest_port if rest else None,
             poll_wait_seconds=poll_wait_seconds,
             tensor_content=tensor_content,
             grpc_max_threads=grpc_max_threads,
+            cors=cors,
         )
         with server:
             if not server.wait_until_open(0):
@@ -132,22 +151,23 @@ def _greeting(path: Path, server: "EmbeddedServer") -> str:
     name = next(iter(models))
     width = max(map(len, [*models, "gRPC"]))
     host, port = server.address.rsplit(":", 1)
+    host = _EVERY_NETWORK.get(host, host)
     client = ["vcam-client", "predict", "scan.nii"]
-    if host == _ANY_HOST:
-        host = "127.0.0.1"
     if f"{host}:{port}" != _CLIENT_DEFAULT_SERVER:
         client += ["--server", f"{host}:{port}"]
     if name != _CLIENT_DEFAULT_MODEL:
         client += ["--model", name]
+    where = f"http://{server.rest_address}/v1/models/{quote(name)}"
+    rest = [f"  {'REST':{width}}  {where}"] if server.rest_address else []
     return "\n".join(
         [
             f"Serving '{path}'",
             *(f"  {model:{width}}  version {versions[0]}" for model, versions in models.items()),
             f"  {'gRPC':{width}}  {server.address}",
-            f"  {'REST':{width}}  http://{server.rest_address}/v1/models/{name}",
+            *rest,
             "",
             "Next, in another terminal:",
-            f"  {' '.join(client)}",
+            f"  {shlex.join(client)}",
         ]
     )
 

@@ -9,10 +9,11 @@ from types import TracebackType
 
 import grpc
 
-from vcam_client.errors import ServableError, ServerUnavailableError
-from vcam_serving import _grpc_server
+from vcam_client.errors import InputError, ServableError
+from vcam_serving import _grpc_server, _listening
 from vcam_serving._folders import check_root, models_in, versions_in
 from vcam_serving._models import Models
+from vcam_serving._rest import RestApplication
 from vcam_serving._rest_server import RestServer
 
 GRPC_PORT, REST_PORT = 8500, 8501
@@ -21,6 +22,8 @@ _POLL_SECONDS = 1.0
 # TensorFlow Serving's 4 threads per CPU refuse the twentieth client of a laptop.
 _LEAST_THREADS = 64
 _THREADS_PER_CPU = 4
+# REST calls wait for a thread, none is refused: TensorFlow Serving's number will do.
+_LEAST_REST_THREADS = 16
 _STOP_SECONDS = 10.0
 
 _log = logging.getLogger("vcam_serving")
@@ -41,7 +44,7 @@ class EmbeddedServer:
     Attributes:
         root: the served folder.
         address: "host:port" of gRPC.
-        rest_address: "host:port" of REST.
+        rest_address: "host:port" of REST; "" without it.
     """
 
     def __init__(
@@ -50,39 +53,50 @@ class EmbeddedServer:
         *,
         host: str = DEFAULT_HOST,
         port: int = GRPC_PORT,
-        rest_port: int = REST_PORT,
+        rest_port: int | None = REST_PORT,
         poll_wait_seconds: float = _POLL_SECONDS,
         tensor_content: bool = False,
         grpc_max_threads: int | None = None,
+        cors: bool = False,
     ) -> None:
         """Describes the server; `start` or `with` starts it.
 
         Args:
             root: a folder of versions, or of models.
-            host: address to bind; only this machine reaches the default.
+            host: IPv4 or IPv6 address, or name, to bind; only this machine reaches the default.
             port: of gRPC; 0 takes a free one.
-            rest_port: of REST; 0 takes a free one.
+            rest_port: of REST; 0 takes a free one, None serves gRPC alone.
             poll_wait_seconds: pause between two looks into the folder; 0 looks only once.
-            tensor_content: answer with `tensor_content` instead of typed fields.
+            tensor_content: answer with `tensor_content` instead of typed fields; without REST only.
             grpc_max_threads: calls at once, more are refused; default: 4 per CPU, at least 64.
+            cors: let the pages of any web site read what REST answers.
 
         Raises:
             ServableError: the folder is missing or is no folder of versions or models.
+            InputError: `tensor_content` beside REST.
         """
         self.root = Path(root)
         check_root(self.root)
+        if tensor_content and rest_port is not None:
+            raise InputError(
+                "Expected --no-rest with --enable-serialization-as-tensor-content, received both "
+                "REST and the flag. A TensorFlow Serving so started answers zeros over REST, and "
+                "one call of `spec` ends it. Leave the flag out, or serve gRPC alone with "
+                "--no-rest."
+            )
         self._host = host
-        self._ports = (port, rest_port)
+        self._port, self._rest_port = port, rest_port
+        self._cors = cors
         self._poll_wait_seconds = poll_wait_seconds
         self._tensor_content = tensor_content
-        self._max_threads = grpc_max_threads or max(
-            _LEAST_THREADS, _THREADS_PER_CPU * (os.cpu_count() or 1)
-        )
+        usual_threads = _THREADS_PER_CPU * (os.cpu_count() or 1)
+        self._max_threads = grpc_max_threads or max(_LEAST_THREADS, usual_threads)
+        self._rest_threads = max(_LEAST_REST_THREADS, usual_threads)
         self._models = Models()
         self._bases: dict[str, Path] = {}
         self._stopping, self._opened = threading.Event(), threading.Event()
         self._poller: threading.Thread | None = None
-        self._reserved: socket.socket | None = None
+        self._reserved: list[socket.socket] = []
         self._grpc: grpc.Server | None = None
         self._rest: RestServer | None = None
         self.address = self.rest_address = ""
@@ -94,6 +108,7 @@ class EmbeddedServer:
         open once a version is available.
 
         Raises:
+            InputError: the host is not an address of this machine.
             ServerUnavailableError: a port is taken.
             ServableError: there are versions, and none of them loads.
         """
@@ -123,8 +138,8 @@ class EmbeddedServer:
             self._grpc.stop(None).wait(_STOP_SECONDS)
         if self._rest is not None:
             self._rest.stop()
-        if self._reserved is not None:
-            self._reserved.close()
+        for holder in self._reserved:
+            holder.close()
         self._models.close()
 
     def available(self) -> dict[str, list[int]]:
@@ -159,31 +174,29 @@ class EmbeddedServer:
         self.stop()
 
     def _reserve(self) -> None:
-        """Takes both ports without answering on them."""
-        port, rest_port = self._ports
-        try:
-            self._reserved = _bound(self._host, port)
-        except OSError as error:
-            raise _taken(self._host, port, "--port", error) from error
-        try:
-            self._rest = RestServer(self._models, self._host, rest_port)
-        except OSError as error:
-            raise _taken(self._host, rest_port, "--rest-port", error) from error
-        self.address = f"{self._host}:{self._reserved.getsockname()[1]}"
-        self.rest_address = f"{self._host}:{self._rest.port}"
+        """Takes the ports without answering on them."""
+        self._reserved = _listening.bound(self._host, self._port, "--port")
+        self.address = _listening.shown(self._host, self._reserved[0].getsockname()[1])
+        if self._rest_port is None:
+            return
+        sockets = _listening.bound(self._host, self._rest_port, "--rest-port")
+        application = RestApplication(self._models, cors=self._cors)
+        self._rest = RestServer(application, sockets, threads=self._rest_threads)
+        self.rest_address = _listening.shown(self._host, self._rest.port)
 
     def _open(self) -> None:
-        assert self._rest is not None
-        assert self._reserved is not None
         server = _grpc_server.build(
             self._models, max_threads=self._max_threads, tensor_content=self._tensor_content
         )
-        _grpc_server.listen(server, self.address)
+        _grpc_server.listen(server, map(_listening.numeric, self._reserved))
         self._grpc = server
-        self._reserved.close()
-        self._rest.start()
+        for holder in self._reserved:
+            holder.close()
+        if self._rest is not None:
+            self._rest.start()
         self._opened.set()
-        _log.info("gRPC on %s, REST on http://%s", self.address, self.rest_address)
+        rest = f"REST on http://{self.rest_address}" if self.rest_address else "no REST"
+        _log.info("gRPC on %s, %s", self.address, rest)
 
     def _watch(self) -> None:
         while not self._stopping.wait(self._poll_wait_seconds):
@@ -208,22 +221,3 @@ class EmbeddedServer:
 
     def _is_one_model(self, bases: dict[str, Path]) -> bool:
         return self.root in bases.values()
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    """A socket that holds the port without listening."""
-    holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.bind((host, port))
-    except (OSError, OverflowError):
-        holder.close()
-        raise
-    return holder
-
-
-def _taken(host: str, port: int, option: str, error: OSError) -> ServerUnavailableError:
-    return ServerUnavailableError(
-        f"Expected {host}:{port} to be free, received: {error.strerror or error}. "
-        f"Stop the server that has it, or choose another port with {option} (0: any free one)."
-    )

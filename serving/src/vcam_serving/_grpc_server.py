@@ -1,7 +1,7 @@
 """The gRPC side: PredictionService, ModelService and health, as TensorFlow Serving has them."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -85,19 +85,20 @@ def build(models: Models, *, max_threads: int, tensor_content: bool) -> grpc.Ser
     return server
 
 
-def listen(server: grpc.Server, address: str) -> None:
-    """Binds the address and starts.
+def listen(server: grpc.Server, addresses: Iterable[str]) -> None:
+    """Binds the addresses and starts.
 
     Raises:
-        ServerUnavailableError: the address is taken or not of this machine.
+        ServerUnavailableError: one of them is taken or not of this machine.
     """
-    try:
-        server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise ServerUnavailableError(
-            f"Expected {address} to be free for gRPC, it can't be bound. "
-            "Choose another port with --port, or 0 for any free one."
-        ) from error
+    for address in addresses:
+        try:
+            server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise ServerUnavailableError(
+                f"Expected {address} to be free for gRPC, it can't be bound. "
+                "Choose another port with --port, or 0 for any free one."
+            ) from error
     server.start()
 
 

@@ -57,8 +57,8 @@ def metadata(response: get_model_metadata_pb2.GetModelMetadataResponse) -> bytes
 
 
 def error(text: str) -> bytes:
-    """{"error": "…"}."""
-    return _pretty({"error": text})
+    """{"error": "…"}; what the text quotes of the request and is not UTF-8 becomes "?"."""
+    return _pretty({"error": text.encode("utf-8", "replace").decode("utf-8")})
 
 
 def _fields(proto: Message) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Reads a REST predict request: TensorFlow Serving's JSON, row and column format."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
@@ -21,7 +22,11 @@ _PARSE_ERRORS = {
     "Extra data": "The document root must not be followed by other values.",
     "Unterminated string starting at": "Missing a closing quotation mark in string.",
 }
+_PARSE_ERROR = "JSON Parse error: "
+_TOO_DEEP = "Values are nested too deeply."
 _LITERALS = ("null", "true", "false")
+# Half of a character that takes two: \ud83d without \ude00.
+_MAY_BE_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 # {input name: TensorInfo}
 Inputs = Mapping[str, Any]
@@ -47,12 +52,23 @@ def read_request(
     Raises:
         StatusError: with TensorFlow Serving's text.
     """
-    document = _parse(body)
+    try:
+        return _read(_parse(body), request, inputs_of)
+    except RecursionError as error:
+        raise invalid_argument(f"{_PARSE_ERROR}{_TOO_DEEP} at offset: 0") from error
+
+
+def _read(
+    document: dict[str, Any],
+    request: predict_pb2.PredictRequest,
+    inputs_of: Callable[[str], Inputs],
+) -> Format:
     signature = document.get("signature_name", "")
     if not isinstance(signature, str):
         raise _wrong(
             document, "not formatted correctly. 'signature_name' key must be a string value."
         )
+    signature = signature.encode("utf-8", "replace").decode("utf-8")  # a message holds UTF-8 only
     request.model_spec.signature_name = signature
     inputs = inputs_of(signature)
     if not inputs:
@@ -81,20 +97,34 @@ def read_request(
 
 def _parse(body: bytes) -> dict[str, Any]:
     if not body:
-        raise invalid_argument("JSON Parse error: The document is empty")
+        raise invalid_argument(f"{_PARSE_ERROR}The document is empty")
     text = body.decode("utf-8", "surrogateescape")
     try:
         document = json.loads(text)
+        if _MAY_BE_HALF.search(text):
+            _check_characters(body)
     except json.JSONDecodeError as error:
         reason = _PARSE_ERRORS.get(error.msg, error.msg)
         raise invalid_argument(
-            f"JSON Parse error: {reason} at offset: {_offset(text, error.pos)}"
+            f"{_PARSE_ERROR}{reason} at offset: {_offset(text, error.pos)}"
         ) from error
-    except (RecursionError, ValueError) as error:  # nested too deeply, a number too long
-        raise invalid_argument(f"JSON Parse error: {error} at offset: 0") from error
+    except UnicodeEncodeError as error:
+        raise invalid_argument(
+            f"{_PARSE_ERROR}The surrogate pair in string is invalid. at offset: 0"
+        ) from error
+    except ValueError as error:  # an integer of thousands of digits
+        raise invalid_argument(
+            f"{_PARSE_ERROR}Number too big to be stored in double. at offset: 0"
+        ) from error
     if not isinstance(document, dict):
         raise _wrong(document, "Is not object")
     return document
+
+
+def _check_characters(body: bytes) -> None:
+    """Raises UnicodeEncodeError where an escape names half a character."""
+    document = json.loads(body.decode("utf-8", "replace"))
+    json.dumps(document, ensure_ascii=False).encode("utf-8")
 
 
 def _offset(text: str, position: int) -> int:

@@ -19,6 +19,9 @@ from vcam_serving._tensors import array_dtype, type_name
 _QUOTED_CHUNKS = 512
 _QUOTED_CHARACTERS = 2048
 
+# NumPy's limit before version 2; no signature has more than 5.
+_MAX_RANK = 32
+
 _FLOATS = {types_pb2.DT_FLOAT: np.float32, types_pb2.DT_DOUBLE: np.float64}
 _INTEGERS = {
     types_pb2.DT_INT8: np.int32,
@@ -46,6 +49,10 @@ def read_tensor(value: Any, data_type: int) -> np.ndarray:
         StatusError: ragged lists, or a value that the type can't hold.
     """
     shape = _shape(value)
+    if len(shape) > _MAX_RANK:
+        raise invalid_argument(
+            f"Expected at most {_MAX_RANK} lists in each other, received {len(shape)}."
+        )
     leaves = _flattened(value, shape)
     if not _all_fit(leaves, data_type):
         # Value by value: slow, and finds the one to complain about.

@@ -1,206 +1,221 @@
-"""The REST side: TensorFlow Serving's paths over HTTP/1.1."""
+"""The HTTP server of the REST side: waitress, with JSON refusals and limits.
 
-import gzip
+Waitress parses strictly (lengths, chunks, header lines), answers by a fixed number of
+threads, and holds slow or idle connections without a thread. What is answered is in
+`_rest.py`.
+"""
+
+import json
 import logging
-import re
-import socketserver
+import socket
 import threading
-import zlib
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote, urlsplit
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-import grpc
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    predict_pb2,
-)
-from tensorflow_serving.apis.model_pb2 import ModelSpec
+from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.server import Adjustments, TcpWSGIServer
+from waitress.task import ErrorTask, ThreadedTaskDispatcher
+from waitress.utilities import BadRequest
 
-from vcam_serving import _answers, _json_reply
-from vcam_serving._json_request import Inputs, read_request
-from vcam_serving._models import Models
-from vcam_serving._status import HTTP_STATUS, StatusError, invalid_argument
-from vcam_serving.session import DEFAULT_SIGNATURE
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-_WHICH = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
-_API = re.compile("/v1/.*", re.IGNORECASE)
-_PREDICT = re.compile(
-    rf"/v1/models/(?P<name>[^/:]+){_WHICH}:(?P<method>classify|regress|predict)", re.IGNORECASE
-)
-_ABOUT = re.compile(
-    rf"/v1/models(?:/(?P<name>[^/:]+))?{_WHICH}(?P<metadata>/metadata)?", re.IGNORECASE
-)
-_MAX_VERSION = 2**63 - 1
-_IDLE_SECONDS = 300
-_POLL_SECONDS = 0.05
+MAX_BODY_BYTES = 256 * 2**20
+"""A volume of 128×128×64 voxels is 6 MB of JSON; TensorFlow Serving has no limit."""
 
-_log = logging.getLogger("vcam_serving")
+MAX_HEADER_BYTES = 64 * 2**10
+"""Request line and headers."""
+
+MAX_CONNECTIONS = 500
+"""Open at once; more wait until one closes."""
+
+REQUEST_SECONDS = 120
+"""For a request to arrive as a whole, and for a connection to stay open without one."""
+
+_CLEANUP_SECONDS = 5
+_RECEIVED_BYTES = 2**18
+_IN_MEMORY_BYTES = 16 * 2**20  # of one body or answer; the rest is in a temporary file
+_LOOP_SECONDS = 1
+_TLS = b"\x16\x03"  # how a TLS handshake begins
+_STOP_SECONDS = 0.1
+
+_TEXTS = {
+    413: f"The request is too large: a body may have {MAX_BODY_BYTES >> 20} MiB. "
+    "Send fewer volumes at once, or use gRPC.",
+    431: f"The request line and headers are too large: they may have {MAX_HEADER_BYTES >> 10} KiB.",
+    500: "The server failed on this request; its log says why.",
+}
 
 
 class RestServer:
-    """Answers from the moment of `start`; the port is bound, and closed, before."""
+    """Answers from the moment of `start`; its ports are bound, and closed, before."""
 
-    def __init__(self, models: Models, host: str, port: int) -> None:
-        """Binds the address.
+    def __init__(
+        self,
+        application: Application,
+        sockets: Sequence[socket.socket],
+        *,
+        threads: int,
+        request_seconds: int = REQUEST_SECONDS,
+    ) -> None:
+        """Takes over bound sockets that don't listen yet.
 
-        Raises:
-            OSError: the address is taken or not of this machine.
+        Args:
+            application: a WSGI application.
+            sockets: one for each address.
+            threads: requests at once; more wait.
+            request_seconds: for a request to arrive, and for a connection without one.
         """
-        handler = type("Handler", (_Handler,), {"models": models})
-        self._server = _Server((host, port), handler, bind_and_activate=False)
+        self._application = application
+        self._sockets = list(sockets)
+        self._threads = threads
+        self._request_seconds = request_seconds
+        self._map: dict[int, Any] = {}
+        self._servers: list[TcpWSGIServer] = []
+        self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        try:
-            self._server.server_bind()
-        except OSError:
-            self._server.server_close()
-            raise
 
     @property
     def port(self) -> int:
-        """The port, also when 0 was asked for."""
-        return int(self._server.server_address[1])
+        """The port, the same on each address."""
+        return int(self._sockets[0].getsockname()[1])
 
     def start(self) -> None:
-        """Listens and answers, in a thread."""
-        self._server.server_activate()
+        """Listens and answers, in threads."""
+        # Refusals of clients' mistakes are answers, and a queue is no news.
+        logging.getLogger("waitress").setLevel(logging.ERROR)
+        dispatcher = ThreadedTaskDispatcher()
+        dispatcher.set_thread_count(self._threads)
+        settings = Adjustments(
+            sockets=self._sockets,
+            threads=self._threads,
+            ident=None,
+            recv_bytes=_RECEIVED_BYTES,
+            inbuf_overflow=_IN_MEMORY_BYTES,
+            outbuf_overflow=_IN_MEMORY_BYTES,
+            max_request_header_size=MAX_HEADER_BYTES,
+            max_request_body_size=MAX_BODY_BYTES + 1,
+            connection_limit=MAX_CONNECTIONS,
+            channel_timeout=self._request_seconds,
+            cleanup_interval=min(_CLEANUP_SECONDS, self._request_seconds),
+            log_socket_errors=False,
+            clear_untrusted_proxy_headers=False,
+            asyncore_use_poll=True,  # select stops at 1024 file descriptors
+        )
+        self._servers = [
+            _Server(
+                self._application,
+                map=self._map,
+                _sock=bound,
+                dispatcher=dispatcher,
+                adj=settings,
+                sockinfo=(bound.family, bound.type, bound.proto, bound.getsockname()),
+                bind_socket=False,
+            )
+            for bound in self._sockets
+        ]
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(_POLL_SECONDS,), name="vcam-rest", daemon=True
+            target=self._run, args=(dispatcher,), name="vcam-rest", daemon=True
         )
         self._thread.start()
 
     def stop(self) -> None:
-        """Closes the port."""
+        """Closes the ports and all connections; a graph that runs is not waited for."""
         if self._thread is not None:
-            self._server.shutdown()
+            # set within the loop, which wakes for it
+            self._servers[0].trigger.pull_trigger(self._stopping.set)
             self._thread.join()
-        self._server.server_close()
+            self._thread = None
+        for bound in self._sockets:
+            bound.close()
+
+    def _run(self, dispatcher: ThreadedTaskDispatcher) -> None:
+        while not self._stopping.is_set():
+            wasyncore.loop(_LOOP_SECONDS, use_poll=True, map=self._map, count=1)
+        wasyncore.close_all(self._map)
+        dispatcher.shutdown(timeout=_STOP_SECONDS)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
+class _Parser(HTTPRequestParser):
+    """Refuses what proxies in front of a server understand in two ways."""
 
-    def server_bind(self) -> None:
-        # HTTPServer would look up the host's name, which can take seconds.
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]
+    # Of a request whose first line could not be read.
+    command = ""
+    path = ""
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        _log.debug("REST call from %s broke off", client_address, exc_info=True)
+    def received(self, data: bytes) -> int:
+        if self.body_rcv is None and not self.header_plus and data.startswith(_TLS):
+            # it would wait for the end of a line
+            self.error = BadRequest("this port speaks HTTP, not HTTPS: begin with http://")
+            self.completed = True
+            return len(data)
+        consumed: int = super().received(data)
+        if self.completed:  # "go on" would come after the whole request, or after its refusal
+            self.expect_continue = False
+        return consumed
 
-
-class _Handler(BaseHTTPRequestHandler):
-    models: Models
-    protocol_version = "HTTP/1.1"
-    timeout = _IDLE_SECONDS
-    wbufsize = -1  # header and body leave together
-    disable_nagle_algorithm = True
-
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_POST(self) -> None:
-        self._answer()
-
-    def do_PUT(self) -> None:
-        self._answer()
-
-    def do_DELETE(self) -> None:
-        self._answer()
-
-    def log_message(self, format: str, *args: object) -> None:
-        _log.debug("REST %s", format % args)
-
-    def _answer(self) -> None:
-        path = urlsplit(self.path).path
-        code: int = HTTPStatus.OK
+    def parse_header(self, header_plus: bytes) -> None:
         try:
-            body = self._body()
-            if not _API.fullmatch(path):
-                code, reply = HTTPStatus.NOT_FOUND, _json_reply.error(f"Not found: {path}")
-            else:
-                reply = self._reply(path, body)
-        except StatusError as error:
-            code, reply = HTTP_STATUS[error.code], _json_reply.error(error.message)
-        except Exception as error:
-            _log.exception("REST %s %s failed", self.command, path)
-            code = HTTPStatus.INTERNAL_SERVER_ERROR
-            reply = _json_reply.error(f"{type(error).__name__}: {error}")
-            self.close_connection = True
-        self.send_response(code, "Client Closed Request" if code not in set(HTTPStatus) else None)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(reply)))
-        self.end_headers()
-        self.wfile.write(reply)
-
-    def _body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-            body = self._chunks()
-        else:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.headers.get("Content-Encoding", "").lower() == "gzip":
-            try:
-                return gzip.decompress(body)
-            except (OSError, EOFError, zlib.error) as error:
-                raise invalid_argument(f"The body is not gzip: {error}") from error
-        return body
-
-    def _chunks(self) -> bytes:
-        chunks = []
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            chunks.append(self.rfile.read(size))
-            self.rfile.readline()
-        while self.rfile.readline().strip():
-            pass  # trailers
-        return b"".join(chunks)
-
-    def _reply(self, path: str, body: bytes) -> bytes:
-        if self.command == "POST" and (match := _PREDICT.fullmatch(path)):
-            spec = _spec(match)
-            method = match["method"].lower()
-            if method != "predict":
-                raise StatusError(
-                    grpc.StatusCode.UNIMPLEMENTED,
-                    f"The embedded server has no {method}. Call :predict.",
-                )
-            return self._predict(spec, body)
-        if self.command == "GET" and (match := _ABOUT.fullmatch(path)):
-            if not match["name"]:
-                raise invalid_argument("Missing model name in request.")
-            spec = _spec(match)
-            if match["metadata"]:
-                wanted = get_model_metadata_pb2.GetModelMetadataRequest(
-                    model_spec=spec, metadata_field=["signature_def"]
-                )
-                return _json_reply.metadata(_answers.metadata(self.models, wanted))
-            request = get_model_status_pb2.GetModelStatusRequest(model_spec=spec)
-            return _json_reply.message(_answers.status(self.models, request))
-        raise invalid_argument(f"Malformed request: {self.command} {path}")
-
-    def _predict(self, spec: ModelSpec, body: bytes) -> bytes:
-        def inputs_of(signature: str) -> Inputs:
-            name = signature or DEFAULT_SIGNATURE
-            with self.models.use(spec) as (_, servable):
-                if name not in servable.signatures:
-                    raise invalid_argument(
-                        f'Serving signature name: "{name}" not found in signature def'
-                    )
-                return dict(servable.signatures[name].inputs)
-
-        request = predict_pb2.PredictRequest(model_spec=spec)
-        form = read_request(body, request, inputs_of)
-        _, outputs = _answers.run(self.models, request)
-        return _json_reply.predictions(outputs, form)
+            super().parse_header(header_plus)
+        except ValueError as error:  # a length of 5,000 digits, a URL such as http://[
+            raise ParsingError("The request line or a length in the headers is invalid") from error
+        if self.chunked and "CONTENT_LENGTH" in self.headers:
+            raise ParsingError("Content-Length and Transfer-Encoding exclude each other")
+        if not self.chunked and "TRANSFER_ENCODING" in self.headers:
+            raise ParsingError("Transfer-Encoding needs HTTP/1.1")
 
 
-def _spec(match: re.Match[str]) -> ModelSpec:
-    spec = ModelSpec(name=unquote(match["name"]))
-    if match["version"]:
-        if int(match["version"]) > _MAX_VERSION:
-            raise invalid_argument(f"Failed to convert version: {match['version']} to numeric.")
-        spec.version.value = int(match["version"])
-    if match["label"]:
-        spec.version_label = unquote(match["label"])
-    return spec
+class _Refusal(ErrorTask):
+    """{"error": "…"} for what is not HTTP, as for everything else."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        self.status = f"{error.code} {error.reason}"
+        text = _TEXTS.get(error.code) or f"Malformed request: {error.body}"
+        body = (json.dumps({"error": text}, indent=1) + "\n").encode()
+        self.response_headers.append(("Content-Type", "application/json"))
+        self.request.headers.pop("CONNECTION", None)  # no "Keep-Alive" beside "close"
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(b"" if self.request.command == "HEAD" else body)
+
+
+class _Channel(HTTPChannel):
+    parser_class = _Parser
+    error_task_class = _Refusal
+
+    _discards = False
+    _discarded = 0
+
+    def handle_read(self) -> None:
+        if self._discards:
+            self._discarded += len(self.recv(_RECEIVED_BYTES))  # closes at the end
+            if self._discarded > MAX_BODY_BYTES:
+                super().handle_close()
+            return
+        # A request that comes byte by byte has no more time than one that stays away.
+        began = self.last_activity if self.request is not None else None
+        super().handle_read()
+        if began is not None and self.request is not None:
+            self.last_activity = began
+
+    def readable(self) -> bool:
+        return self._discards or bool(super().readable())
+
+    def handle_close(self) -> None:
+        if self._discards or not self.connected:
+            super().handle_close()
+            return
+        # Closing with unread bytes would reset the connection, and the answer with it: what
+        # still comes is thrown away, until the client closes or its time is over.
+        self.will_close = False
+        self._discards = True
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:  # the client has closed already
+            super().handle_close()
+
+
+class _Server(TcpWSGIServer):
+    channel_class = _Channel
