@@ -100,7 +100,7 @@ def _orientations(firsts: Sequence[Frame]) -> list[str]:
     cosines = [float(np.clip((np.trace(a @ axes[0].T) - 1) / 2, -1, 1)) for a in axes]
     angles = np.degrees(np.arccos(cosines))
     angles = np.where(angles < _NAMED_DEG, 0, angles)
-    return [f"turned by {angle:.2g}° against the first" if angle else "" for angle in angles]
+    return [f"turned by {angle:.3g}° against the first" if angle else "" for angle in angles]
 
 
 def _marked(volumes: Sequence[Sequence[Frame]]) -> list[list[str]]:

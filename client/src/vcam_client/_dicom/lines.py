@@ -23,8 +23,10 @@ _EVEN_MM = 0.02
 """… or in millimetres: positions are often rounded to hundredths, …"""
 _MOST_EVEN = 0.25
 """… but no more than this share of the spacing."""
-_SEEDS = 200
+_SEEDS = 64
 """Slices through which lines are tried, at most."""
+_MOST_LINES = 32
+"""Stacks side by side, at most; where the fullest has a smaller share, slices are scattered."""
 _REFITS = 20
 """Times that slices are given to the nearest line and lines are fitted again, at most."""
 _LEAST_ON_LINE = 3
@@ -119,9 +121,9 @@ def by_line(frames: Sequence[Frame]) -> list[list[Frame]]:
     left = np.argsort(places, kind="stable")
     slopes: list[NDArray[np.float64]] = [np.zeros(2)]
     found: list[NDArray[np.int64]] = []
-    while left.size and 2 * (len(found) + 1) <= len(frames):
+    while left.size and len(found) < min(_MOST_LINES, len(frames) // 2):
         on = _fullest_line(places[left], across[left], slopes)
-        if on is None:
+        if on is None or (not found and int(on.sum()) * _MOST_LINES < len(frames)):
             break
         found.append(left[on])
         left = left[~on]
