@@ -1,6 +1,7 @@
 """DICOM: the instances of a series become a volume.
 
-sources → header → instance, frame → series → stack (order) → pixels → volume.
+sources → header → instance, frame (marks) → series (copies, grouping, lines, apart) → stack (order)
+→ pixels → volume.
 LPS+ becomes RAS+ in `volume.py` and nowhere else.
 """
 
