@@ -140,6 +140,18 @@ def test_directions_that_flicker_between_two_roundings_are_one(template: Frame) 
     assert wrong == []
 
 
+def test_scattered_slices_are_not_cut_into_chance_lines(template: Frame) -> None:
+    rng = np.random.default_rng(8)
+    for _ in range(3):
+        truth = Truth(rng)
+        truth.slices = 400
+        frames = [
+            replace(frame, position=frame.position + rng.normal(0, 0.5, 3))
+            for frame in truth.frames(template, (2, 6))
+        ]
+        assert [len(group) for group in groups_of(frames)] == [400]
+
+
 ROUNDED = {name: KINDS[name] for name in KINDS if "3 decimals" in name or "drift" in name}
 
 

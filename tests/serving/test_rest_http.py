@@ -156,6 +156,7 @@ def test_gzip_in_every_form(rest_address: str, predict: str) -> None:
         ("br", SPEC, "received br"),
         ("gzip, gzip", gzip.compress(gzip.compress(SPEC)), "received gzip, gzip"),
     ],
+    ids=["plain", "cut", "no check sum", "more behind", "deflate", "br", "twice"],
 )
 def test_encodings_that_are_refused(
     rest_address: str, predict: str, encoding: str, body: bytes, text: str

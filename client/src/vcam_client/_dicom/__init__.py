@@ -1,7 +1,7 @@
 """DICOM: the instances of a series become a volume.
 
-sources → header (elements) → instance, frame → series → stack (order) → rescale (are values
-meant alike?) → pixels → volume.
+sources → header (elements) → instance, frame (marks) → series (copies, grouping, lines, apart) →
+stack (order) → rescale (are values meant alike?) → pixels → volume.
 LPS+ becomes RAS+ in `volume.py` and nowhere else.
 """
 

@@ -164,10 +164,10 @@ def continued(volumes: Sequence[Sequence[Frame]]) -> Mapping[int, list[int]]:
         if len(members) > 1:
             steady = {n: _steady(volumes[n]) for n in members}
             for a, b in combinations(members, 2):
-                told_apart = any(
+                distinguished = any(
                     value != steady[b].get(name, value) for name, value in steady[a].items()
                 )
-                if not told_apart and _one_stack(volumes[a], volumes[b]):
+                if not distinguished and _one_stack(volumes[a], volumes[b]):
                     found.setdefault(a, []).append(b)
                     found.setdefault(b, []).append(a)
     return found

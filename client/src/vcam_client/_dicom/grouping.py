@@ -162,7 +162,7 @@ def _volumes(frames: list[Frame]) -> list[list[Frame]]:
 
 
 def _by_marks(frames: list[Frame]) -> list[list[Frame]]:
-    """Volumes at the same positions, each whole; frames that nothing sets apart stay together."""
+    """Volumes at the same positions, each complete; others stay together."""
     if not same_positions(frames):
         return [frames]
     names = names_of([frame.marks for frame in frames])
@@ -193,7 +193,7 @@ def _cover(parts: list[list[Frame]], frames: list[Frame], at: NDArray[np.int64])
 
 
 def _runs_through(part: list[Frame], number: dict[Frame, int]) -> bool:
-    """Whether a part is a stack of its own that skips no position in its range."""
+    """Whether a part is a stack that skips no position in its range."""
     own = sorted(number[frame] for frame in part)
     in_turn = all(b - a == 1 for a, b in pairwise(own))
     return len(part) >= _FEWEST and in_turn and makes_a_stack(part)
@@ -206,7 +206,7 @@ def _mostly_stacks(parts: list[list[Frame]], frames: list[Frame], _at: NDArray[n
 
 
 def _passes(frames: list[Frame], name: str, at: NDArray[np.int64]) -> list[list[Frame]] | None:
-    """Volumes measured one after the other, where each slice has a time (or phase) of its own.
+    """Volumes measured one after the other, where each slice has another time (or phase).
 
     Only where every position has as many frames, and every pass over all positions has
     ended before the next begins; anything else would be a guess.

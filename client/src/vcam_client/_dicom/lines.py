@@ -30,7 +30,7 @@ _MOST_LINES = 32
 _REFITS = 20
 """Times that slices are given to the nearest line and lines are fitted again, at most."""
 _LEAST_ON_LINE = 3
-"""Slices on a line that nothing but they suggests; any two are on one."""
+"""Slices that a line needs to count, if only they suggest it; any two are on some line."""
 
 
 def along(frames: Sequence[Frame]) -> NDArray[np.float64]:

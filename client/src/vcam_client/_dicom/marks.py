@@ -59,7 +59,7 @@ MARKS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "AcquisitionDateTime": (),
     "ContentTime": (),
 }
-"""What tells volumes apart that share a series and positions, most telling first.
+"""What distinguishes volumes that share a series and positions, the most certain first.
 
 Element of a single frame → where enhanced images have it: functional group, then element.
 """
@@ -110,12 +110,12 @@ def marks_of(dataset: Dataset, look: Groups) -> dict[str, str]:
 
 
 def names_of(frames_marks: Sequence[Mapping[str, str]]) -> list[str]:
-    """Names of all marks of some frames, most telling first."""
+    """Names of all marks of some frames, the most certain first."""
     return list(dict.fromkeys(name for marks in frames_marks for name in marks))
 
 
 def number_of(value: str) -> float | None:
-    """A mark as a number, for order; None where it is none."""
+    """A mark as a number, for order; None if it is not one."""
     try:
         number = float(value)
     except ValueError:
