@@ -91,7 +91,7 @@ def forwarding(address: str, server: str) -> Iterator[None]:
         (this_user, ""),
         (this_user, "/nowhere"),
         (another_user, None),
-        (another_user, "/root"),
+        (another_user, "closed"),
         (another_user, "/"),
     ],
 )
@@ -99,6 +99,9 @@ def test_a_home_folder_that_is_not_there_or_not_ones_own(
     who: Callable[[], User], place: Path, env: dict[str, str], home: str | None
 ) -> None:
     user = who()
+    if home == "closed":
+        home = str(place / "data" / "closed")
+        Path(home).mkdir(mode=0o700)
     variables = env if home is None else {**env, "HOME": home}
     seen = user.run("vcam-client", "inspect", "data/scan.nii.gz", cwd=place, env=variables)
     assert (seen.returncode, seen.stderr) == (0, b"")
