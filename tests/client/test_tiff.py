@@ -352,6 +352,6 @@ def test_slices_of_several_sizes_or_types_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_named_tif_that_is_none_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "s.tif").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    (tmp_path / "s.tif").write_bytes(b"a letter about the scan\n")
     with pytest.raises(CorruptFileError, match=r"named as a \.tif file, but does not begin as"):
         read_volume(tmp_path / "s.tif")

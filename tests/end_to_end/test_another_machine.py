@@ -284,7 +284,7 @@ def test_a_current_folder_that_is_read_only(place: Path, env: dict[str, str]) ->
     assert refused.returncode == 1
     message = refused.stderr.decode()
     assert message.startswith("vcam-client: Can't write ")
-    assert "Permission denied" in message
+    assert "No permission to write into the folder '.'" in message
     assert "--out" in message
     assert "Traceback" not in message
     assert os.listdir(here) == ["scan.nii.gz"]
@@ -372,7 +372,7 @@ def test_names_that_are_too_long_for_their_results(place: Path, env: dict[str, s
     run = user.run("vcam-client", "predict", "scans", "--out", "out", cwd=place, env=env)
     assert run.returncode == 1
     assert b"2 done, 2 failed" in run.stdout
-    assert b"fails again until it is mended" in run.stdout
+    assert b"fails again until it is fixed" in run.stdout
     assert b"same command again" not in run.stdout
     nobody = user.run("vcam-client", "predict", "b" * 300, cwd=place, env=env)
     assert nobody.returncode == 1

@@ -88,7 +88,7 @@ def test_what_a_proxy_might_read_otherwise_ends_the_connection(
         (("Transfer-Encoding: chunked",), b"zz\r\n", 400),
         (("Transfer-Encoding: chunked",), b"-5\r\nabcde\r\n0\r\n\r\n", 400),
     ):
-        # the second request must not be answered: nobody knows where it begins
+        # the second request must not be answered: where it begins is unknown
         answer = only(rest_address, with_headers(predict, *lines, body=body) + second)
         assert answer.status == code, lines
         assert answer.error

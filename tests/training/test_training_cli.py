@@ -219,8 +219,8 @@ def test_a_served_run_scores_as_its_network_does(work: Path, solids: Path, serve
         ),
         (["run", "solids", "--set", "epochs=0"], "Expected epochs of 1 or more, received 0"),
         (["run", "solids", "--set", "data.size=9"], "at least 15 voxels"),
-        (["export", "build/runs/none"], "Give the folder that `vcam-train run` made"),
-        (["export", "build/runs/none", "--to", "models/x"], "Expected a finished run"),
+        (["export", "build/runs/none"], "which `vcam-train run` made, received 'build/runs/none'"),
+        (["export", "build/runs/none", "--to", "models/x"], "which is not there"),
     ],
 )
 def test_a_mistake_is_one_message(

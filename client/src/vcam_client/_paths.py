@@ -51,8 +51,9 @@ def why_unreadable(path: Path) -> InputError | None:
                 f"{shown} is a link to {os.readlink(path)!r}, where nothing is. Check the link."
             )
         return ScanNotFoundError(
-            f"There is no file or folder {shown}. Check the path; expected a NIfTI or DICOM "
-            "file, a folder with a DICOM series, a TIFF stack, an array (.npy) or a picture."
+            f"There is no file or folder {shown}. Check the path; expected a NIfTI, DICOM, NRRD, "
+            "MetaImage or MGH file, a folder with a DICOM series, a TIFF stack, an array (.npy) or "
+            "a picture."
         )
     except ValueError:  # a byte 0
         return ScanNotFoundError(f"Expected a path, received {shown}.")

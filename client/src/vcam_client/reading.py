@@ -312,12 +312,17 @@ def _marked(head: bytes) -> bool:
 def _kind(path: Path) -> str | None:
     """What a file is by its name, else the way it begins; None for DICOM and the unknown."""
     name = path.name.lower()
-    head = _head(path)
+    named = next((kind for kind, suffixes in _BY_NAME.items() if name.endswith(suffixes)), None)
+    try:
+        head = _head(path)
+    except OSError:
+        if named is None:
+            raise
+        return named  # its reader says why it can't be opened
     if _marked(head):
         return None  # whatever its name, and though it may be a TIFF besides
-    for kind, suffixes in _BY_NAME.items():
-        if name.endswith(suffixes):
-            return None if _is_lone_data_set(path, head) else kind
+    if named is not None:
+        return None if _is_lone_data_set(path, head) else named
     return next((kind for kind, (magics, _) in _KINDS.items() if head.startswith(magics)), None)
 
 

@@ -1,4 +1,4 @@
-"""Labels that nobody knows are in no figure: each is that of the known ones alone."""
+"""Unknown labels are in no figure: each is that of the known ones alone."""
 
 from dataclasses import asdict
 

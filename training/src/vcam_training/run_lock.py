@@ -29,7 +29,7 @@ def locked(folder: Path, what: str, report: Callable[[str], None]) -> Iterator[N
     Args:
         folder: made if need be, and removed again if nothing was written into it.
         what: the other process does, in the refusal: "trains" or "sweeps".
-        report: is told where the file system has no locks.
+        report: called where the file system has no locks.
 
     Raises:
         ConfigError: another process has it.

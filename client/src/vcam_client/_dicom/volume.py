@@ -26,8 +26,8 @@ from vcam_client.volume import Volume
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _MOST_ROWS = 30
 _ADVICE = (
-    "Give a scan: a NIfTI or DICOM file, a folder, zip or DICOMDIR with a DICOM series, a TIFF "
-    "stack or the folder of its slices, an array (.npy) or a picture."
+    "Give a scan: a NIfTI, DICOM, NRRD, MetaImage or MGH file, a folder, zip or DICOMDIR with a "
+    "DICOM series, a TIFF stack or the folder of its slices, an array (.npy) or a picture."
 )
 _ADVICE_DAMAGED = "Copy or export the scan again, or repair its header."
 _ADVICE_NIFTI = "Name one of the NIfTI files: each is a scan of its own."

@@ -134,7 +134,7 @@ def _root(given: Iterable[_Argument]) -> Path:
 class _Search:
     """Files by folder, each once, and what was left out.
 
-    What lies in the folders themselves comes first, and links last: so a scan has its own
+    What is in the folders themselves comes first, and links last: so a scan has its own
     path for a key, whatever leads to it besides.
     """
 

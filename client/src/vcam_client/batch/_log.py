@@ -17,6 +17,7 @@ from typing import IO, Any
 from vcam_client.batch import _table
 from vcam_client.batch._own_results import LOG_NAME
 from vcam_client.errors import InputError, OutputError
+from vcam_client.write_errors import write_error
 from vcam_client.writing import write_atomically
 
 Record = Mapping[str, Any]
@@ -197,7 +198,6 @@ def _decoded(line: bytes) -> Record | None:
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"Can't write {path}: {error.strerror or error}. Choose another folder with --out, or "
-        "free some space."
-    )
+    found = write_error(path, error, "--out")
+    assert found is not None  # as for every OSError
+    return found

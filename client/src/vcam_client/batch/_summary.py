@@ -65,7 +65,7 @@ class BatchSummary:
         if self.signal is not None:
             lines.append(f"Stopped by {signal.Signals(self.signal).name}.")
         if self.unfit:
-            lines.append("A scan that can't be read or used fails again until it is mended.")
+            lines.append("A scan that can't be read or used fails again until it is fixed.")
         if self.failed > self.unfit or self.left:
             lines.append("Give the same command again for those that are missing.")
         return "\n".join(lines)

@@ -17,7 +17,7 @@ def alone(lock: Path, report: Report, what: str) -> Iterator[None]:
     Args:
         lock: a file in a folder that exists, gone afterwards. The system lets go of it when a
             process ends.
-        report: is told if there is a wait.
+        report: called if there is a wait.
         what: the other run does, such as "reads the same scans".
     """
     told = False
