@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import nibabel  # noqa: F401  (the whole first)
 import numpy as np
 from nibabel.freesurfer.mghformat import MGHHeader
 
@@ -14,6 +15,8 @@ from vcam_client._options import ReadOptions, chosen_volume
 from vcam_client.errors import CorruptFileError, InputError, UnsupportedFormatError
 from vcam_client.volume import Volume
 
+# nibabel's modules import each other in circles. A thread that enters such a circle at a part of
+# nibabel while another is importing the whole would get a half-made module.
 SUFFIXES = (".mgh", ".mgz", ".mgh.gz")
 
 _HEADER_BYTES = 284

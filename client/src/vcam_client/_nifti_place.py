@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import nibabel  # noqa: F401  (see `_mgh`)
 import numpy as np
 from nibabel.nifti1 import xform_codes
 from nibabel.spatialimages import HeaderDataError
