@@ -1,5 +1,6 @@
 """An inspection as text for a terminal."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ def describe_inspection(inspection: Inspection, *, identifiers: bool = False) ->
 
 def _series(inspection: Inspection, identifiers: bool) -> str:
     lines = ["series"]
+    often = Counter(facts.uid for facts in inspection.series if facts.uid)
     for facts in inspection.series:
         mark = "  ← read" if facts.number == inspection.chosen and inspection.volume else ""
         number = f"series number {facts.series_number}" if facts.series_number else ""
@@ -45,7 +47,8 @@ def _series(inspection: Inspection, identifiers: bool) -> str:
         if identifiers:
             lines.append(f"     {facts.description or 'no description'}, {facts.uid or 'no UID'}")
         if facts.differs:
-            lines.append(f"     · of this series: {', '.join(facts.differs)}")
+            others = "in its series" if often[facts.uid] > 1 else "from similar rows"
+            lines.append(f"     · what sets it apart {others}: {', '.join(facts.differs)}")
         # of the volume that is read, they stand among its notes
         told = inspection.volume.warnings if mark and inspection.volume else ()
         lines += [f"     · {quirk}" for quirk in facts.quirks if quirk not in told]
