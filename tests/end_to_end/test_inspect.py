@@ -150,3 +150,13 @@ def test_what_is_no_scan_is_refused(tmp_path: Path, name: str) -> None:
     assert result.exit_code == 1
     assert result.output.count("vcam-client: ") == 1
     assert "Traceback" not in result.output
+
+
+def test_without_anatomical_directions_the_place_is_unknown(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", VOXELS)
+    result = inspect(tmp_path / "a.npy", "--spacing", 2, "--strict")  # an array has none by design
+    assert result.exit_code == 0
+    rows = [line.split(maxsplit=1) for line in result.output.splitlines()]
+    assert ["place", "unknown: no anatomical directions are stated"] in rows
+    assert "axes run to" not in result.output
+    assert "note" not in result.output

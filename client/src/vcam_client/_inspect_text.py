@@ -67,7 +67,8 @@ def _volume(volume: Volume) -> str:
         ("voxels", f"{_by(volume.shape)}, {facts['dtype']}"),
         ("spacing", f"{_by(spacing)} mm" if spacing else _UNKNOWN),
         ("extent", f"{'×'.join(f'{mm:.3g}' for mm in extent)} mm" if spacing else None),
-        ("axes run to", _directions(volume)),
+        ("axes run to", _directions(volume) if volume.anatomical else None),
+        ("place", None if volume.anatomical else "unknown: no anatomical directions are stated"),
         ("sheared", _sheared(volume)),
         ("affine", affine[0] + "  (voxel centre to RAS+ mm)" if spacing else None),
         ("", affine[1] if spacing else None),
@@ -84,8 +85,6 @@ def _volume(volume: Volume) -> str:
 
 
 def _directions(volume: Volume) -> str:
-    if not volume.anatomical:
-        return "nothing says where in a patient"
     return ", ".join(_DIRECTION[code] for code in volume.orientation)
 
 
