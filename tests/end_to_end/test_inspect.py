@@ -160,3 +160,17 @@ def test_without_anatomical_directions_the_place_is_unknown(tmp_path: Path) -> N
     assert ["place", "unknown: no anatomical directions are stated"] in rows
     assert "axes run to" not in result.output
     assert "note" not in result.output
+
+
+def test_strict_promises_only_what_inspect_refuses_without_a_model(tmp_path: Path) -> None:
+    said = {
+        command: " ".join(CliRunner().invoke(main, [command, "--help"]).output.split())
+        for command in ("inspect", "predict")
+    }
+    promise = "--strict Refuse what could only be read by resampling or assuming something"
+    assert f"{promise}. --json" in said["inspect"]
+    assert f"{promise}, and values that can't be the model's Hounsfield units." in said["predict"]
+    write_series(tmp_path / "ct", VOXELS // 100 + 30000)  # a CT that can't be one
+    result = inspect(tmp_path / "ct", "--strict")
+    assert result.exit_code == 0
+    assert "The file states HU, but its values do not look like it" in result.output

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from vcam_client._cli.reading import reading_options
+from vcam_client._cli.reading import reading_options_without_model
 
 
 def _png(_context: click.Context, _option: click.Parameter, value: Path | None) -> Path | None:
@@ -19,7 +19,7 @@ def _png(_context: click.Context, _option: click.Parameter, value: Path | None) 
 
 @click.command()
 @click.argument("scan", type=click.Path(path_type=Path))
-@reading_options
+@reading_options_without_model
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option(
     "--picture",
