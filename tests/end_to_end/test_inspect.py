@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from client.dicom_files import CR, write_series, write_slice
 from PIL import Image
 
+from vcam_client import read_volume
 from vcam_client._cli import main
 
 VOXELS = np.random.default_rng(0).integers(-1024, 2000, (6, 7, 8)).astype(np.int16)
@@ -174,3 +175,26 @@ def test_strict_promises_only_what_inspect_refuses_without_a_model(tmp_path: Pat
     result = inspect(tmp_path / "ct", "--strict")
     assert result.exit_code == 0
     assert "The file states HU, but its values do not look like it" in result.output
+
+
+@pytest.mark.parametrize("path", [".", "..", "../scans/."])
+def test_a_folder_without_a_name_of_its_own_is_named(
+    tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "scans"
+    write_series(folder / "a", VOXELS)
+    monkeypatch.chdir(folder / "a" if path == ".." else folder)
+    assert inspect(path).output.splitlines()[0] == "scans"
+    assert json.loads(inspect(path, "--json").stdout)["name"] == "scans"
+    assert read_volume(path).name == "scans"
+
+
+def test_a_refusal_names_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "notes.txt").write_text("nothing to read " * 50)
+    monkeypatch.chdir(tmp_path / "scans")
+    result = inspect(".")
+    assert result.exit_code == 1
+    assert "that vcam reads in scans: " in result.output
