@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -198,3 +199,89 @@ def test_a_refusal_names_the_current_folder(
     result = inspect(".")
     assert result.exit_code == 1
     assert "that vcam reads in scans: " in result.output
+
+
+def write_formats(folder: Path) -> list[str]:
+    """A scan each of several formats; their names."""
+    (folder / "more").mkdir(parents=True)
+    image = nibabel.Nifti1Image(VOXELS, np.diag([1, 2, 3, 1]))
+    for name in ("a.nii", "b.nii.gz", "more/c.nii"):
+        nibabel.save(image, folder / name)
+    nibabel.save(nibabel.MGHImage(VOXELS, np.eye(4)), folder / "d.mgz")
+    (folder / "notes.txt").write_text("nothing to read " * 50)
+    return ["a.nii", "b.nii.gz", "d.mgz", "more/c.nii"]
+
+
+def test_a_folder_of_other_formats_names_its_scans(tmp_path: Path) -> None:
+    names = write_formats(tmp_path / "my scans")
+    result = inspect(tmp_path / "my scans")
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    at = lines.index("scans")
+    assert lines[at + 1 : at + 5] == [f"  {name}" for name in names]
+    assert lines[-1] == (
+        "Expected one scan in my scans, found 4. Name one of them, or score them all with "
+        f"`vcam-client predict '{tmp_path / 'my scans'}' --out RESULTS`."
+    )
+    assert "gzip" not in result.output
+    answer = json.loads(inspect(tmp_path / "my scans", "--json").stdout)
+    assert answer["scans"] == names
+    assert answer["refusal"] == lines[-1]
+
+
+def test_a_picture_of_several_scans_is_refused(tmp_path: Path) -> None:
+    write_formats(tmp_path / "scans")
+    result = inspect(tmp_path / "scans", "--picture", tmp_path / "planes.png")
+    assert result.exit_code == 1
+    assert "vcam-client: Expected one scan in scans, found 4." in result.output
+    assert not (tmp_path / "planes.png").exists()
+
+
+def test_many_scans_are_named_up_to_twenty_and_counted(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(VOXELS, np.eye(4))
+    for n in range(23):
+        nibabel.save(image, tmp_path / f"{n:02}.nii")
+    lines = inspect(tmp_path).output.splitlines()
+    assert "  19.nii" in lines
+    assert "  20.nii" not in lines
+    assert "  … and 3 more" in lines
+    assert len(json.loads(inspect(tmp_path, "--json").stdout)["scans"]) == 23
+
+
+def test_a_line_break_in_a_name_breaks_no_line(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(VOXELS, np.eye(4))
+    for name in ("new\nline.nii", "ä.nii"):
+        nibabel.save(image, tmp_path / name)
+    lines = inspect(tmp_path).output.splitlines()
+    assert "  new\\nline.nii" in lines
+    assert "  ä.nii" in lines
+
+
+def test_the_only_scan_of_a_folder_is_described(tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    nibabel.save(nibabel.Nifti1Image(VOXELS, np.eye(4)), tmp_path / "scans" / "a.nii")
+    result = inspect(tmp_path / "scans")
+    assert result.exit_code == 0
+    assert result.output.splitlines()[0] == "a.nii"
+    assert "6×7×8, int16" in result.output
+
+
+def test_scans_of_other_formats_beside_a_series_are_named(tmp_path: Path) -> None:
+    write_series(tmp_path / "scans" / "ct", VOXELS)
+    names = write_formats(tmp_path / "scans")
+    result = inspect(tmp_path / "scans")
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    at = lines.index("other scans")
+    assert lines[at + 1 : at + 5] == [f"  {name}" for name in names]
+    assert "8×7×6, int16" in result.output
+    assert "gzip" not in result.output
+
+
+def test_a_folder_of_slices_without_spacing_is_one_scan(tmp_path: Path) -> None:
+    for n, pixels in enumerate(VOXELS.astype(np.uint8)):
+        Image.fromarray(pixels).save(tmp_path / f"{n}.png")
+    result = inspect(tmp_path)
+    assert result.exit_code == 1
+    assert "--spacing" in result.output
+    assert inspect(tmp_path, "--spacing", 1).exit_code == 0

@@ -10,6 +10,7 @@ from vcam_client.inspection import Inspection, describe
 from vcam_client.volume import Volume
 
 _UNKNOWN = "unknown"
+_MOST_SCANS = 20
 
 
 def describe_inspection(inspection: Inspection, *, identifiers: bool = False) -> str:
@@ -17,6 +18,8 @@ def describe_inspection(inspection: Inspection, *, identifiers: bool = False) ->
     blocks = [inspection.name]
     if inspection.series:
         blocks.append(_series(inspection, identifiers))
+    if inspection.scans:
+        blocks.append(_scans(inspection.scans, "other scans" if inspection.series else "scans"))
     if inspection.left_out:
         rows = [f"  {count} × {reason}" for reason, count in inspection.left_out.items()]
         blocks.append("left out\n" + "\n".join(rows))
@@ -24,7 +27,19 @@ def describe_inspection(inspection: Inspection, *, identifiers: bool = False) ->
         blocks.append(_volume(inspection.volume))
     if inspection.ambiguous:
         blocks.append("Choose a series with --series NUMBER.")
+    elif inspection.scans and not inspection.series:
+        blocks.append(str(inspection.error))
     return "\n\n".join(blocks)
+
+
+def _scans(keys: Sequence[str], title: str) -> str:
+    rows = [f"  {_on_one_line(key)}" for key in keys[:_MOST_SCANS]]
+    more = len(keys) - _MOST_SCANS
+    return "\n".join([title, *rows, *([f"  … and {more} more"] if more > 0 else [])])
+
+
+def _on_one_line(name: str) -> str:
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
 
 
 def _series(inspection: Inspection, identifiers: bool) -> str:
