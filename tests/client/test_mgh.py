@@ -87,6 +87,10 @@ def test_without_a_valid_place_there_is_no_spacing(tmp_path: Path) -> None:
     np.testing.assert_array_equal(volume.data, VOXELS)
     np.testing.assert_array_equal(volume.affine, np.diag([-1, -2, 3, 1]))
     assert not volume.anatomical
+    assert len(volume.warnings) == 1
+    assert "states no directions in a patient" in volume.warnings[0]
+    with pytest.raises(InputError, match="With --strict"):
+        read_volume(tmp_path / "a.mgh", spacing=(1, 2, 3), strict=True)
 
 
 def changed(content: bytes, at: int, value: int) -> bytes:

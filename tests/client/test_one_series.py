@@ -391,3 +391,49 @@ def test_a_series_number_that_is_none_stops_nothing(tmp_path: Path, number: str)
     assert read_volume(tmp_path, series=1).shape == (7, 5, 6)
     assert read_volume(tmp_path, series=2).shape == (7, 5, 6)
     assert len(inspect_scan(tmp_path).series) == 2
+
+
+def test_unrelated_slices_are_not_called_one_series(tmp_path: Path) -> None:
+    """Equal matrix and modality, else nothing in common."""
+    for n in range(2):
+        write_slice(
+            tmp_path / str(n),
+            VOXELS[n],
+            (0, 0, 100.0 * n),
+            spacing=(1.0 + n, 1.0 + n),
+            StudyInstanceUID=f"1.2.{n + 1}",
+            SeriesInstanceUID=f"1.2.{n + 1}.1",
+            FrameOfReferenceUID=f"1.2.{n + 1}.2",
+        )
+    assert rows_of(tmp_path) == [(), ()]
+    assert "sets it apart" not in describe_inspection(inspect_scan(tmp_path))
+
+
+@pytest.mark.parametrize("uids", [("", ""), ("1.2.5", "1.2.6")], ids=["no UID", "a UID each"])
+def test_similar_slices_say_what_sets_them_apart_without_being_one_series(
+    tmp_path: Path, uids: tuple[str, str]
+) -> None:
+    for n, uid in enumerate(uids):
+        write_slice(
+            tmp_path / str(n),
+            VOXELS[n],
+            (0, 0, 0),
+            SeriesInstanceUID=uid,
+            EchoTime=10 + n,
+            **MR_TAGS,
+        )
+    text = describe_inspection(inspect_scan(tmp_path))
+    assert "what sets it apart from similar rows: " in text
+    assert "in its series" not in text
+    assert len(set(rows_of(tmp_path))) == 2
+
+
+def test_volumes_that_share_a_uid_say_what_sets_them_apart_in_their_series(tmp_path: Path) -> None:
+    for n in range(2):
+        write_series(tmp_path / str(n), VOXELS + n, EchoTime=10 + n, **MR_TAGS)
+    write_slice(
+        tmp_path / "lone", VOXELS[0], (0, 0, 500.0), spacing=(0.9, 0.7), EchoTime=12, **MR_TAGS
+    )
+    text = describe_inspection(inspect_scan(tmp_path))
+    assert text.count("what sets it apart in its series: EchoTime") == 3
+    assert "similar rows" not in text

@@ -321,6 +321,47 @@ def test_directions_in_no_anatomical_space_are_remarked(tmp_path: Path) -> None:
             read_volume(tmp_path / "a.nrrd", strict=True)
 
 
+@pytest.mark.parametrize(
+    ("name", "spacing"),
+    [("spacings.nrrd", None), ("bare.nrrd", 1.5), ("space.nrrd", None), ("a.mha", None)],
+)
+def test_directions_that_are_not_stated_are_remarked(
+    tmp_path: Path, name: str, spacing: float | None
+) -> None:
+    content = {
+        "spacings.nrrd": nrrd(**NO_PLACE, spacings="1 2 3"),
+        "bare.nrrd": nrrd(**NO_PLACE),
+        "space.nrrd": nrrd(space_directions=None, space_origin=None, spacings="1 2 3"),
+        "a.mha": meta(TransformMatrix=None),
+    }[name]
+    volume = read(tmp_path, name, content, spacing=spacing)
+    assert volume.orientation == ("L", "P", "S")
+    assert not volume.anatomical
+    assert len(volume.warnings) == 1
+    assert "states no directions in a patient" in volume.warnings[0]
+    with pytest.raises(InputError, match=r"With --strict, .*no directions in a patient"):
+        read_volume(tmp_path / name, spacing=spacing, strict=True)
+
+
+def test_pictures_have_no_directions_to_state(tmp_path: Path) -> None:
+    flat = {"dimension": "2", "sizes": "3 4"}
+    (tmp_path / "a.nrrd").write_bytes(nrrd(BYTES[:24], **NO_PLACE, **flat))
+    (tmp_path / "a.mha").write_bytes(
+        meta(
+            BYTES[:24],
+            NDims="2",
+            DimSize="3 4",
+            TransformMatrix=None,
+            Offset=None,
+            ElementSpacing=None,
+        )
+    )
+    for name in ("a.nrrd", "a.mha"):
+        volume = read_volume(tmp_path / name, strict=True)
+        assert volume.is_picture
+        assert volume.warnings == ()
+
+
 def test_a_slice_in_space(tmp_path: Path) -> None:
     content = nrrd(BYTES[:24], dimension="2", sizes="3 4", space_directions="(0,2,0) (0,0,3)")
     volume = read(tmp_path, "a.nrrd", content)

@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from client.dicom_files import CR, write_series, write_slice
 from PIL import Image
 
+from vcam_client import read_volume
 from vcam_client._cli import main
 
 VOXELS = np.random.default_rng(0).integers(-1024, 2000, (6, 7, 8)).astype(np.int16)
@@ -150,3 +152,136 @@ def test_what_is_no_scan_is_refused(tmp_path: Path, name: str) -> None:
     assert result.exit_code == 1
     assert result.output.count("vcam-client: ") == 1
     assert "Traceback" not in result.output
+
+
+def test_without_anatomical_directions_the_place_is_unknown(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", VOXELS)
+    result = inspect(tmp_path / "a.npy", "--spacing", 2, "--strict")  # an array has none by design
+    assert result.exit_code == 0
+    rows = [line.split(maxsplit=1) for line in result.output.splitlines()]
+    assert ["place", "unknown: no anatomical directions are stated"] in rows
+    assert "axes run to" not in result.output
+    assert "note" not in result.output
+
+
+def test_strict_promises_only_what_inspect_refuses_without_a_model(tmp_path: Path) -> None:
+    said = {
+        command: " ".join(CliRunner().invoke(main, [command, "--help"]).output.split())
+        for command in ("inspect", "predict")
+    }
+    promise = "--strict Refuse what could only be read by resampling or assuming something"
+    assert f"{promise}. --json" in said["inspect"]
+    assert f"{promise}, and values that can't be the model's Hounsfield units." in said["predict"]
+    write_series(tmp_path / "ct", VOXELS // 100 + 30000)  # a CT that can't be one
+    result = inspect(tmp_path / "ct", "--strict")
+    assert result.exit_code == 0
+    assert "The file states HU, but its values do not look like it" in result.output
+
+
+@pytest.mark.parametrize("path", [".", "..", "../scans/."])
+def test_a_folder_without_a_name_of_its_own_is_named(
+    tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "scans"
+    write_series(folder / "a", VOXELS)
+    monkeypatch.chdir(folder / "a" if path == ".." else folder)
+    assert inspect(path).output.splitlines()[0] == "scans"
+    assert json.loads(inspect(path, "--json").stdout)["name"] == "scans"
+    assert read_volume(path).name == "scans"
+
+
+def test_a_refusal_names_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "notes.txt").write_text("nothing to read " * 50)
+    monkeypatch.chdir(tmp_path / "scans")
+    result = inspect(".")
+    assert result.exit_code == 1
+    assert "that vcam reads in scans: " in result.output
+
+
+def write_formats(folder: Path) -> list[str]:
+    """A scan each of several formats; their names."""
+    (folder / "more").mkdir(parents=True)
+    image = nibabel.Nifti1Image(VOXELS, np.diag([1, 2, 3, 1]))
+    for name in ("a.nii", "b.nii.gz", "more/c.nii"):
+        nibabel.save(image, folder / name)
+    nibabel.save(nibabel.MGHImage(VOXELS, np.eye(4)), folder / "d.mgz")
+    (folder / "notes.txt").write_text("nothing to read " * 50)
+    return ["a.nii", "b.nii.gz", "d.mgz", "more/c.nii"]
+
+
+def test_a_folder_of_other_formats_names_its_scans(tmp_path: Path) -> None:
+    names = write_formats(tmp_path / "my scans")
+    result = inspect(tmp_path / "my scans")
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    at = lines.index("scans")
+    assert lines[at + 1 : at + 5] == [f"  {name}" for name in names]
+    assert lines[-1] == (
+        "Expected one scan in my scans, found 4. Name one of them, or score them all with "
+        f"`vcam-client predict '{tmp_path / 'my scans'}' --out RESULTS`."
+    )
+    assert "gzip" not in result.output
+    answer = json.loads(inspect(tmp_path / "my scans", "--json").stdout)
+    assert answer["scans"] == names
+    assert answer["refusal"] == lines[-1]
+
+
+def test_a_picture_of_several_scans_is_refused(tmp_path: Path) -> None:
+    write_formats(tmp_path / "scans")
+    result = inspect(tmp_path / "scans", "--picture", tmp_path / "planes.png")
+    assert result.exit_code == 1
+    assert "vcam-client: Expected one scan in scans, found 4." in result.output
+    assert not (tmp_path / "planes.png").exists()
+
+
+def test_many_scans_are_named_up_to_twenty_and_counted(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(VOXELS, np.eye(4))
+    for n in range(23):
+        nibabel.save(image, tmp_path / f"{n:02}.nii")
+    lines = inspect(tmp_path).output.splitlines()
+    assert "  19.nii" in lines
+    assert "  20.nii" not in lines
+    assert "  … and 3 more" in lines
+    assert len(json.loads(inspect(tmp_path, "--json").stdout)["scans"]) == 23
+
+
+def test_a_line_break_in_a_name_breaks_no_line(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(VOXELS, np.eye(4))
+    for name in ("new\nline.nii", "ä.nii"):
+        nibabel.save(image, tmp_path / name)
+    lines = inspect(tmp_path).output.splitlines()
+    assert "  new\\nline.nii" in lines
+    assert "  ä.nii" in lines
+
+
+def test_the_only_scan_of_a_folder_is_described(tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    nibabel.save(nibabel.Nifti1Image(VOXELS, np.eye(4)), tmp_path / "scans" / "a.nii")
+    result = inspect(tmp_path / "scans")
+    assert result.exit_code == 0
+    assert result.output.splitlines()[0] == "a.nii"
+    assert "6×7×8, int16" in result.output
+
+
+def test_scans_of_other_formats_beside_a_series_are_named(tmp_path: Path) -> None:
+    write_series(tmp_path / "scans" / "ct", VOXELS)
+    names = write_formats(tmp_path / "scans")
+    result = inspect(tmp_path / "scans")
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    at = lines.index("other scans")
+    assert lines[at + 1 : at + 5] == [f"  {name}" for name in names]
+    assert "8×7×6, int16" in result.output
+    assert "gzip" not in result.output
+
+
+def test_a_folder_of_slices_without_spacing_is_one_scan(tmp_path: Path) -> None:
+    for n, pixels in enumerate(VOXELS.astype(np.uint8)):
+        Image.fromarray(pixels).save(tmp_path / f"{n}.png")
+    result = inspect(tmp_path)
+    assert result.exit_code == 1
+    assert "--spacing" in result.output
+    assert inspect(tmp_path, "--spacing", 1).exit_code == 0

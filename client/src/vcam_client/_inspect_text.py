@@ -1,5 +1,6 @@
 """An inspection as text for a terminal."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from vcam_client.inspection import Inspection, describe
 from vcam_client.volume import Volume
 
 _UNKNOWN = "unknown"
+_MOST_SCANS = 20
 
 
 def describe_inspection(inspection: Inspection, *, identifiers: bool = False) -> str:
@@ -16,6 +18,8 @@ def describe_inspection(inspection: Inspection, *, identifiers: bool = False) ->
     blocks = [inspection.name]
     if inspection.series:
         blocks.append(_series(inspection, identifiers))
+    if inspection.scans:
+        blocks.append(_scans(inspection.scans, "other scans" if inspection.series else "scans"))
     if inspection.left_out:
         rows = [f"  {count} × {reason}" for reason, count in inspection.left_out.items()]
         blocks.append("left out\n" + "\n".join(rows))
@@ -23,11 +27,24 @@ def describe_inspection(inspection: Inspection, *, identifiers: bool = False) ->
         blocks.append(_volume(inspection.volume))
     if inspection.ambiguous:
         blocks.append("Choose a series with --series NUMBER.")
+    elif inspection.scans and not inspection.series:
+        blocks.append(str(inspection.error))
     return "\n\n".join(blocks)
+
+
+def _scans(keys: Sequence[str], title: str) -> str:
+    rows = [f"  {_on_one_line(key)}" for key in keys[:_MOST_SCANS]]
+    more = len(keys) - _MOST_SCANS
+    return "\n".join([title, *rows, *([f"  … and {more} more"] if more > 0 else [])])
+
+
+def _on_one_line(name: str) -> str:
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
 
 
 def _series(inspection: Inspection, identifiers: bool) -> str:
     lines = ["series"]
+    often = Counter(facts.uid for facts in inspection.series if facts.uid)
     for facts in inspection.series:
         mark = "  ← read" if facts.number == inspection.chosen and inspection.volume else ""
         number = f"series number {facts.series_number}" if facts.series_number else ""
@@ -45,7 +62,8 @@ def _series(inspection: Inspection, identifiers: bool) -> str:
         if identifiers:
             lines.append(f"     {facts.description or 'no description'}, {facts.uid or 'no UID'}")
         if facts.differs:
-            lines.append(f"     · of this series: {', '.join(facts.differs)}")
+            others = "in its series" if often[facts.uid] > 1 else "from similar rows"
+            lines.append(f"     · what sets it apart {others}: {', '.join(facts.differs)}")
         # of the volume that is read, they stand among its notes
         told = inspection.volume.warnings if mark and inspection.volume else ()
         lines += [f"     · {quirk}" for quirk in facts.quirks if quirk not in told]
@@ -64,7 +82,8 @@ def _volume(volume: Volume) -> str:
         ("voxels", f"{_by(volume.shape)}, {facts['dtype']}"),
         ("spacing", f"{_by(spacing)} mm" if spacing else _UNKNOWN),
         ("extent", f"{'×'.join(f'{mm:.3g}' for mm in extent)} mm" if spacing else None),
-        ("axes run to", _directions(volume)),
+        ("axes run to", _directions(volume) if volume.anatomical else None),
+        ("place", None if volume.anatomical else "unknown: no anatomical directions are stated"),
         ("sheared", _sheared(volume)),
         ("affine", affine[0] + "  (voxel centre to RAS+ mm)" if spacing else None),
         ("", affine[1] if spacing else None),
@@ -81,8 +100,6 @@ def _volume(volume: Volume) -> str:
 
 
 def _directions(volume: Volume) -> str:
-    if not volume.anatomical:
-        return "nothing says where in a patient"
     return ", ".join(_DIRECTION[code] for code in volume.orientation)
 
 

@@ -5,11 +5,13 @@ rows (j) to P and its slices (k) to S, the first voxel at the origin. A picture 
 as a frontal radiograph: columns to L, rows to I. Values carry no units.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam_client._options import ReadOptions
 from vcam_client.errors import InputError
 from vcam_client.volume import Volume
 
@@ -17,13 +19,37 @@ _UNKNOWN_MM = 1.0
 """Spacing in the affine of a picture that states none; never reported."""
 
 
-def stack(data: NDArray[Any], spacing: tuple[float, ...], name: str) -> Volume:
+NO_DIRECTIONS = (
+    "The file states no directions in a patient: its columns are taken to run to the left, its "
+    "rows to posterior and its slices to superior."
+)
+"""The warning for a volume of a medical format without them."""
+
+
+def assumed_directions(path: Path, options: ReadOptions) -> tuple[str, ...]:
+    """The warnings of a stack in a medical format, which could have stated directions.
+
+    Raises:
+        InputError: with `strict`, directions are not assumed.
+    """
+    if options.strict:
+        raise InputError(
+            f"With --strict, the directions of {path.name} are not assumed. {NO_DIRECTIONS} "
+            "Leave --strict out, or state the directions in its header."
+        )
+    return (NO_DIRECTIONS,)
+
+
+def stack(
+    data: NDArray[Any], spacing: tuple[float, ...], name: str, warnings: tuple[str, ...] = ()
+) -> Volume:
     """A volume of slices.
 
     Args:
         data: real numbers [slices, rows, columns]; not copied.
         spacing: mm between columns, rows and slices.
         name: stem for the names of result files.
+        warnings: what had to be assumed.
 
     Returns:
         A volume, data [columns, rows, slices], affine diag(-sx, -sy, sz).
@@ -33,6 +59,7 @@ def stack(data: NDArray[Any], spacing: tuple[float, ...], name: str) -> Volume:
         data=data.transpose(2, 1, 0),
         affine=np.diag([-sx, -sy, sz, 1.0]),
         name=name,
+        warnings=warnings,
         anatomical=False,
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client._coded import span_within
-from vcam_client._laboratory import no_spacing, picture
+from vcam_client._laboratory import NO_DIRECTIONS, no_spacing, picture
 from vcam_client._limits import MAX_PICTURE_PIXELS, check_voxels
 from vcam_client._metaimage_header import MetaImageHeader, read_metaimage_header
 from vcam_client._options import ReadOptions, chosen_volume
@@ -70,6 +70,8 @@ def read_metaimage(path: Path, options: ReadOptions) -> Volume:
             f"Values are multiplied by {slope[0]:g} and {offset[0]:g} is added, as the file says; "
             "ITK leaves them as they are stored."
         )
+    if directions is None and count >= _SPATIAL:
+        warnings.append(NO_DIRECTIONS)
     if warnings and options.strict:
         raise InputError(
             f"With --strict, nothing of {path.name} is assumed. {' '.join(warnings)} Leave "

@@ -9,7 +9,7 @@ import numpy as np
 from nibabel.freesurfer.mghformat import MGHHeader
 
 from vcam_client._gzip import head_of, span_of
-from vcam_client._laboratory import no_spacing, stack
+from vcam_client._laboratory import assumed_directions, no_spacing, stack
 from vcam_client._limits import check_voxels
 from vcam_client._options import ReadOptions, chosen_volume
 from vcam_client.errors import CorruptFileError, InputError, UnsupportedFormatError
@@ -30,7 +30,7 @@ def read_mgh(path: Path, options: ReadOptions) -> Volume:
     """Reads a volume; the place is nibabel's, in scanner RAS+ mm (not tkregister's).
 
     A file whose goodRASFlag is not set states no place and no voxel size: it is a stack as
-    of a laboratory, whose spacing `options` must state.
+    of a laboratory, whose spacing `options` must state, with a warning.
 
     Returns:
         A volume, data [I, J, K] in native byte order.
@@ -73,7 +73,8 @@ def read_mgh(path: Path, options: ReadOptions) -> Volume:
     data = voxels.astype(dtype.newbyteorder("="), copy=False).reshape((i, j, k), order="F")
     name = stem(path)
     if options.spacing is not None:
-        return stack(data.transpose(2, 1, 0), options.spacing, name)
+        assumed = assumed_directions(path, options)
+        return stack(data.transpose(2, 1, 0), options.spacing, name, assumed)
     header: Any = MGHHeader
     with np.errstate(all="ignore"):  # a volume refuses what is not finite
         affine = np.asarray(header(head, check=False).get_affine(), np.float64)

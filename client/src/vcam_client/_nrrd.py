@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client._coded import span_within
-from vcam_client._laboratory import no_spacing, picture, stack
+from vcam_client._laboratory import assumed_directions, no_spacing, picture, stack
 from vcam_client._limits import MAX_PICTURE_PIXELS, check_voxels
 from vcam_client._nrrd_header import NrrdHeader, read_nrrd_header
 from vcam_client._options import ReadOptions, chosen_volume
@@ -40,7 +40,7 @@ def read_nrrd(path: Path, options: ReadOptions) -> Volume:
 
     With `space directions` its place is theirs, the first three axes in space; other axes
     count volumes. Without, it is a stack (or a picture) as of a laboratory, with `spacings`
-    or `options.spacing`.
+    or `options.spacing`; a stack gets a warning.
 
     Returns:
         A volume, data [I, J, K] in native byte order, affine in RAS+ mm.
@@ -82,7 +82,7 @@ def _read(path: Path, options: ReadOptions) -> Volume:
         return picture(data.T, spacing, name)
     if spacing is None:
         raise no_spacing(path.name, "an NRRD file without spacings")
-    return stack(data.transpose(2, 1, 0), spacing, name)
+    return stack(data.transpose(2, 1, 0), spacing, name, assumed_directions(path, options))
 
 
 def _axes(header: NrrdHeader, path: Path) -> tuple[NDArray[np.float64] | None, tuple[int, ...]]:

@@ -30,6 +30,16 @@ _LONGEST_POINTER_BYTES = 2**15
 """git-annex takes no longer file for a pointer; those of Git LFS are below 1024."""
 
 
+def with_name(path: Path) -> Path:
+    """A path that ends in a name, which "." and ".." don't: messages and results use it."""
+    if path.name not in ("", ".."):
+        return path
+    try:
+        return path.resolve()
+    except OSError:  # the current folder is gone: why it can't be read is said by others
+        return path
+
+
 def why_unreadable(path: Path) -> InputError | None:
     """Why nothing can be read at a path; None where a file or folder is there.
 

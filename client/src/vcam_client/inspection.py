@@ -1,8 +1,9 @@
 """What a path holds, before anything is asked of a server: series, geometry, units, quirks."""
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import numpy as np
 from vcam_client._hounsfield import UNITS, not_hounsfield
 from vcam_client._missing import Nan, without_nan
 from vcam_client._options import ReadOptions
-from vcam_client._paths import unreadable, why_unreadable
-from vcam_client.errors import VcamError
-from vcam_client.reading import holds_dicom, read_options, read_volume
+from vcam_client._paths import unreadable, why_unreadable, with_name
+from vcam_client.errors import InputError, VcamError
+from vcam_client.reading import holds_dicom, kind_of, read_options, read_volume
 from vcam_client.volume import Volume
+
+_NOT_DICOM = "not DICOM"
+"""How the reasons begin why files of other formats are left out of DICOM series."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +33,8 @@ class Inspection:
         volume: the volume that is read, None where there is none.
         error: why there is none; None otherwise.
         ambiguous: whether there is none because several series are there and none is chosen.
+        scans: of a folder, the scans below it that are no DICOM series, by their paths
+            relative to it; empty where it is one scan itself.
     """
 
     name: str
@@ -38,6 +44,7 @@ class Inspection:
     volume: Volume | None
     error: VcamError | None
     ambiguous: bool = False
+    scans: tuple[str, ...] = ()
 
     def require_volume(self) -> Volume:
         """The volume that is read.
@@ -65,6 +72,7 @@ class Inspection:
         return {
             "name": self.name,
             "series": series,
+            "scans": list(self.scans),
             "left_out": dict(self.left_out),
             "chosen": self.chosen,
             "volume": None if self.volume is None else describe(self.volume),
@@ -90,13 +98,23 @@ def inspect_scan(
         ScanNotFoundError: nothing is there.
         InputError: an option of the wrong kind, or a path that this user may not follow.
     """
-    path = Path(path)
+    given, path = Path(path), with_name(Path(path))
     options = read_options(
         series=series, volume_index=volume_index, spacing=spacing, strict=strict, nan=nan
     )
     problem = why_unreadable(path)
     if problem is not None:
         raise problem
+    inspection = _inspected(path, options)
+    others = any(reason.startswith(_NOT_DICOM) for reason in inspection.left_out)
+    nothing = inspection.volume is None and not inspection.series
+    if options.series is None and (nothing or others) and path.is_dir():
+        return _with_scans_below(given, options, inspection)
+    return inspection
+
+
+def _inspected(path: Path, options: ReadOptions) -> Inspection:
+    """What is there, taken as one scan."""
     try:
         if holds_dicom(path):
             return _dicom(path, options)
@@ -109,6 +127,45 @@ def inspect_scan(
             raise
         return _single(path, None, error)
     return _single(path, volume, None)
+
+
+def _with_scans_below(given: Path, options: ReadOptions, alone: Inspection) -> Inspection:
+    """Adds the scans of a folder that are no DICOM series; one that is alone there is read.
+
+    Args:
+        given: the folder, as the user names it.
+        options: for reading a single one.
+        alone: the answer for the folder taken as one scan, which stands where there are none.
+    """
+    from vcam_client.batch import find_scans
+    from vcam_client.batch._item import ItemKind
+
+    folder = with_name(given).absolute()
+    try:
+        found = find_scans([folder])
+    except InputError:
+        return alone
+    scans = [scan for scan in found if scan.kind is not ItemKind.DICOM]
+    if not scans or _is_slices(folder, scans):
+        return alone
+    if len(found) == 1:
+        return replace(_inspected(scans[0].path, options), left_out=found.left_out)
+    keys = tuple(scan.key for scan in scans)
+    if alone.series:
+        return replace(alone, scans=keys, left_out=found.left_out)
+    command = f"vcam-client predict {shlex.quote(str(given))} --out RESULTS"
+    error = InputError(
+        f"Expected one scan in {alone.name}, found {len(found)}. Name one of them, or score them "
+        f"all with `{command}`."
+    )
+    return replace(alone, scans=keys, left_out=found.left_out, error=error)
+
+
+def _is_slices(folder: Path, scans: Sequence[Any]) -> bool:
+    """Whether a folder is read as the slices of one scan, not as scans."""
+    if holds_dicom(folder):
+        return False
+    return any(s.path == folder for s in scans) or {kind_of(s.path) for s in scans} == {"picture"}
 
 
 def describe(volume: Volume) -> dict[str, Any]:

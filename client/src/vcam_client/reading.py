@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vcam_client._foreign import ForeignKind, foreign_kind, refusal
 from vcam_client._missing import Nan, check_nan, unmasked, without_nan
 from vcam_client._options import ReadOptions
-from vcam_client._paths import require_content, unreadable, why_unreadable
+from vcam_client._paths import require_content, unreadable, why_unreadable, with_name
 from vcam_client.errors import (
     CorruptFileError,
     InputError,
@@ -85,7 +85,7 @@ def read_volume(
         InconsistentSeriesError: DICOM slices that make no volume, or several series.
         InputError: an option that does not fit, or more voxels than the limit.
     """
-    path = Path(path)
+    path = with_name(Path(path))
     options = read_options(
         series=series, volume_index=volume_index, spacing=spacing, strict=strict, nan=nan
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from vcam_client._cli.reading import reading_options
+from vcam_client._cli.reading import reading_options_without_model
 
 
 def _png(_context: click.Context, _option: click.Parameter, value: Path | None) -> Path | None:
@@ -19,7 +19,7 @@ def _png(_context: click.Context, _option: click.Parameter, value: Path | None) 
 
 @click.command()
 @click.argument("scan", type=click.Path(path_type=Path))
-@reading_options
+@reading_options_without_model
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option(
     "--picture",
@@ -38,7 +38,8 @@ def inspect(
 ) -> None:
     """Show what SCAN holds: series, geometry, units, storage, quirks.
 
-    Needs no server. Says which series is read and why others are not.
+    Needs no server. Says which series is read and why others are not; of a folder of scans,
+    names them.
     """
     from vcam_client._cli.printing import print_json
     from vcam_client._inspect_text import describe_inspection
@@ -49,7 +50,7 @@ def inspect(
         print_json(found.to_dict(identifiers=identifiers))
     else:
         click.echo(describe_inspection(found, identifiers=identifiers))
-    if found.ambiguous and picture is None:
+    if picture is None and (found.ambiguous or (found.scans and not found.series)):
         return
     volume = found.require_volume()
     if picture is not None:

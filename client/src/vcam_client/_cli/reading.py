@@ -5,9 +5,20 @@ from typing import Any
 
 import click
 
+_STRICT = "Refuse what could only be read by resampling or assuming something"
+
 
 def reading_options(command: Callable[..., None]) -> Callable[..., None]:
     """--series, --volume-index, --spacing, --nan, --strict; values as `read_volume` takes them."""
+    return _options(command, f"{_STRICT}, and values that can't be the model's Hounsfield units.")
+
+
+def reading_options_without_model(command: Callable[..., None]) -> Callable[..., None]:
+    """As `reading_options`, for a command that knows no model and so no units to expect."""
+    return _options(command, f"{_STRICT}.")
+
+
+def _options(command: Callable[..., None], strict: str) -> Callable[..., None]:
     for option in reversed(
         (
             click.option(
@@ -34,12 +45,7 @@ def reading_options(command: Callable[..., None]) -> Callable[..., None]:
                 help="What voxels are that are NaN or infinite: a value in the scan's units, or "
                 "padding, which no model sees. Refused otherwise.",
             ),
-            click.option(
-                "--strict",
-                is_flag=True,
-                help="Refuse what could only be read by resampling or assuming something, and "
-                "values that can't be the model's Hounsfield units.",
-            ),
+            click.option("--strict", is_flag=True, help=strict),
         )
     ):
         command = option(command)

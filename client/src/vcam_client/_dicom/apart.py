@@ -1,5 +1,6 @@
 """Says in words why volumes of one series are apart, and finds those that go on in another."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations, pairwise
 
@@ -15,6 +16,8 @@ _SAME_DIRECTION = 0.01
 """Largest difference of a direction cosine between parts of one volume, about half a degree."""
 _SAME_SPACING = 1e-3
 """Largest relative difference of the pixel spacing between parts of one volume."""
+_LIKE_DECIMALS = 3
+"""Decimals of direction cosines and of mm to which similar volumes agree."""
 _NAMED_DEG = 0.01
 _NAMED_MM = 0.05
 """Least differences of orientation and of origin within the plane that are named."""
@@ -35,26 +38,43 @@ def text(frame: Frame, keyword: str) -> str:
 def differences(volumes: Sequence[Sequence[Frame]]) -> list[tuple[str, ...]]:
     """For each volume: what distinguishes it from the others of its SeriesInstanceUID.
 
-    Lone slices count as one series: some programs give each a UID.
+    Volumes without a UID, and slices that share theirs with no other, are compared with
+    those of the same study, orientation and pixels: some programs give each slice of a
+    series a UID.
 
     Returns:
-        Phrases such as "EchoTime 10 ms", as few as distinguish all; () for the only
-        volume of a series.
+        Phrases such as "EchoTime 10 ms", as few as distinguish all; () where there is
+        nothing to compare a volume with.
     """
     rows: list[tuple[str, ...]] = [()] * len(volumes)
-    series: dict[tuple[object, ...], list[int]] = {}
-    for n, volume in enumerate(volumes):
-        first = volume[0].instance
-        lone = len(volume) == 1 and not first.radiograph
-        shape = (first.modality, first.rows, first.columns)
-        key = shape if lone else (text(volume[0], "SeriesInstanceUID"),)
-        series.setdefault(key, []).append(n)
-    for members in series.values():
+    uids = [text(volume[0], "SeriesInstanceUID") for volume in volumes]
+    often = Counter(uids)
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for n, (volume, uid) in enumerate(zip(volumes, uids, strict=True)):
+        if uid and often[uid] > 1:
+            groups.setdefault((uid,), []).append(n)
+        elif (not uid or len(volume) == 1) and (key := _likeness(volume[0])):
+            groups.setdefault(key, []).append(n)
+    for members in groups.values():
         if len(members) > 1:
             phrases = _phrases([volumes[n] for n in members])
             for n, words in zip(members, phrases, strict=True):
                 rows[n] = words
     return rows
+
+
+def _likeness(frame: Frame) -> tuple[object, ...]:
+    """What similar volumes share; () for those that have no place to compare."""
+    instance = frame.instance
+    if instance.radiograph or instance.unplaced:
+        return ()
+    return (
+        text(frame, "StudyInstanceUID"),
+        instance.modality,
+        (instance.rows, instance.columns),
+        tuple((frame.direction.round(_LIKE_DECIMALS) + 0.0).tolist()),
+        frame.spacing and tuple(round(mm, _LIKE_DECIMALS) for mm in frame.spacing),
+    )
 
 
 def _phrases(volumes: Sequence[Sequence[Frame]]) -> list[tuple[str, ...]]:

@@ -34,7 +34,8 @@ class SeriesFacts:
         stored: type of the stored values.
         transfer_syntax: by name.
         quirks: what is unusual, in words.
-        differs: what distinguishes it from other volumes of the same SeriesInstanceUID.
+        differs: what distinguishes it from other volumes of the same SeriesInstanceUID, or from
+            similar ones where it has none or is a slice.
         refusal: why it can't be read; "" where it can.
         series_number: of the scanner.
         description, uid: may identify a patient, shown only when asked for.

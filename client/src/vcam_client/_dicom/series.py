@@ -35,7 +35,7 @@ class Series:
         number: its row in the table, from 1.
         frames: at least one.
         differs: what distinguishes it from other volumes of the same SeriesInstanceUID,
-            in phrases.
+            or from similar ones where it has none or is a slice; in phrases.
         warnings: what had to be assumed to put its frames together, in sentences.
         copies: instances that are left out as copies of its own.
     """
