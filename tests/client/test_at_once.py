@@ -189,14 +189,17 @@ def test_the_event_loop_stays_free(kind: str) -> None:
             late.append(time.perf_counter() - before - 0.005)
 
     async def latest(address: str) -> float:
+        """The longest wait for the loop, as a share of the time that the call took."""
         late: list[float] = []
         async with AsyncClient(address) as client:
             await client.spec()
             ticking = asyncio.create_task(tick(late))
+            before = time.perf_counter()
             await client.predict(scan)
+            took = time.perf_counter() - before
             ticking.cancel()
         assert len(late) > 3
-        return max(late)
+        return max(late) / took
 
     with rest_stand_in() if "rest" in kind else stand_in() as server:
         if isinstance(server, StandIn):
@@ -215,7 +218,7 @@ def test_the_event_loop_stays_free(kind: str) -> None:
         gc.freeze()  # what other tests left behind is not searched meanwhile
         try:
             # other processes may hold a tick up, but not each time
-            assert min(asyncio.run(latest(server.address)) for _ in range(4)) < 0.04
+            assert min(asyncio.run(latest(server.address)) for _ in range(4)) < 0.2
         finally:
             gc.unfreeze()
 
