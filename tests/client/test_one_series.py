@@ -391,3 +391,86 @@ def test_a_series_number_that_is_none_stops_nothing(tmp_path: Path, number: str)
     assert read_volume(tmp_path, series=1).shape == (7, 5, 6)
     assert read_volume(tmp_path, series=2).shape == (7, 5, 6)
     assert len(inspect_scan(tmp_path).series) == 2
+
+
+IN_TURN: dict[str, tuple[dict[str, Any], ...]] = {
+    "echo": ({"EchoTime": 10}, {"EchoTime": 80}),
+    "image type": tuple({"ImageType": ["ORIGINAL", "PRIMARY", kind]} for kind in "MP"),
+    "b-value": ({"DiffusionBValue": 0.0}, {"DiffusionBValue": 1000.0}),
+    "temporal position": tuple({"TemporalPositionIdentifier": n} for n in (1, 2, 3)),
+    "cardiac phase": tuple({"NominalPercentageOfCardiacPhase": n} for n in (40.0, 75.0)),
+    "stack": ({"StackID": "1"}, {"StackID": "2"}),
+    "inversion time": ({"InversionTime": 50}, {"InversionTime": 200}),
+    "flip angle": ({"FlipAngle": 5}, {"FlipAngle": 15}),
+    "complex component": tuple({"ComplexImageComponent": c} for c in ("REAL", "IMAGINARY")),
+    "echo and image type": tuple(
+        {"EchoTime": echo, "ImageType": ["ORIGINAL", "PRIMARY", kind]}
+        for echo in (10, 80)
+        for kind in "MP"
+    ),
+    "b-value and direction": (
+        {"DiffusionBValue": 0.0},
+        *(
+            {"DiffusionBValue": b, "DiffusionGradientOrientation": direction}
+            for b in (500.0, 1000.0)
+            for direction in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0])
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("slices", [2, 6])
+@pytest.mark.parametrize("name", IN_TURN)
+def test_contrasts_in_turn_along_an_even_stack_are_volumes(
+    tmp_path: Path, name: str, slices: int
+) -> None:
+    contrasts = IN_TURN[name]
+    for k in range(slices):
+        for n, tags in enumerate(contrasts):
+            place = 0, 0, 2 * k + 2 * n / len(contrasts)
+            write_slice(tmp_path / f"{k}-{n}", VOXELS[k] + 3000 * n, place, **MR_TAGS, **tags)
+    assert shapes(tmp_path) == [(7, 5, slices)] * len(contrasts)
+    found = []
+    for number in range(1, len(contrasts) + 1):
+        volume = read_volume(tmp_path, series=number)
+        added = volume.data.astype(int) - VOXELS[:slices].transpose(2, 1, 0)
+        assert np.ptp(added) == 0
+        assert volume.spacing[2] == pytest.approx(2)
+        found.append(int(added[0, 0, 0]))
+    assert sorted(found) == [3000 * n for n in range(len(contrasts))]
+
+
+def test_dimensions_in_turn_along_an_even_stack_are_volumes(tmp_path: Path) -> None:
+    dataset = enhanced(VOXELS, SOPClassUID=ENHANCED_MR, Modality="MR")
+    for n, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        place = item(ImagePositionPatient=[0.0, 0.0, float(n)])
+        frame.PlanePositionSequence = pydicom.Sequence([place])
+        content = item(DimensionIndexValues=[n // 2 + 1, n % 2 + 1])
+        frame.FrameContentSequence = pydicom.Sequence([content])
+    (tmp_path / "a.dcm").write_bytes(to_bytes(dataset))
+    assert shapes(tmp_path) == [(7, 5, 3)] * 2
+    data = read_volume(tmp_path, series=1).data
+    np.testing.assert_array_equal(data, VOXELS[::2].transpose(2, 1, 0))
+
+
+@pytest.mark.parametrize("echoes", [(10, 10, 10, 80, 80, 80), (10, 80, 80, 10, 10, 80)])
+def test_contrasts_that_are_not_in_turn_stay_one_stack(
+    tmp_path: Path, echoes: Sequence[int]
+) -> None:
+    write_frames(tmp_path, VOXELS, lambda n: {**MR_TAGS, "EchoTime": echoes[n]})
+    assert shapes(tmp_path) == [(7, 5, 6)]
+
+
+def test_slices_measured_in_two_runs_are_one_volume(tmp_path: Path) -> None:
+    """Odd slices, then even ones: acquisitions, times and trigger delays alternate."""
+    write_frames(
+        tmp_path,
+        VOXELS,
+        lambda n: {
+            **MR_TAGS,
+            "AcquisitionNumber": n % 2 + 1,
+            "AcquisitionTime": str(101000 + n % 2),
+            "TriggerTime": 20 * (n % 2),
+        },
+    )
+    np.testing.assert_array_equal(read_volume(tmp_path).data, VOXELS.transpose(2, 1, 0))

@@ -23,7 +23,7 @@ from vcam_client._dicom.lines import (
     same_positions,
     straight,
 )
-from vcam_client._dicom.marks import names_of, number_of
+from vcam_client._dicom.marks import is_contrast, names_of, number_of
 
 _SAME_DIRECTION = 2.5e-3
 """Largest difference of a direction cosine within one volume: two steps of three decimals."""
@@ -37,6 +37,8 @@ _COVERED = 0.9
 """Share of the positions from which a part counts as a whole volume that lacks slices."""
 _FEWEST = 3
 """Slices from which equal spacing says something."""
+_FEWEST_IN_TURN = 2
+"""Slices of each volume from which contrasts that follow each other in a cycle say something."""
 _AS_STATED = 0.1
 """Largest relative deviation of a distance of slices from the stated, or typical, one."""
 
@@ -236,9 +238,14 @@ def _interleaved(frames: list[Frame], mark: str) -> list[list[Frame]]:
 
 
 def _woven(frames: list[Frame]) -> list[list[Frame]]:
-    """Volumes between each other's slices that any mark sets apart, where the whole is uneven."""
+    """Volumes between each other's slices: by contrasts in turn, or any mark of an uneven whole."""
+    if len(frames) < 2 * _FEWEST_IN_TURN or same_positions(frames):
+        return [frames]
+    in_turn = _in_turn(frames)
+    if in_turn is not None:
+        return [volume for part in in_turn for volume in _woven(part)]
     places = np.sort(along(frames))
-    if len(frames) < 2 * _FEWEST or same_positions(frames) or evenly_spaced(places):
+    if len(frames) < 2 * _FEWEST or evenly_spaced(places):
         return [frames]
     for name in names_of([frame.marks for frame in frames]):
         parts = _by(frames, name)
@@ -246,6 +253,29 @@ def _woven(frames: list[Frame]) -> list[list[Frame]]:
         if len(parts) > 1 and stacks and _overlapping(parts, frames):
             return parts
     return [frames]
+
+
+def _in_turn(frames: list[Frame]) -> list[list[Frame]] | None:
+    """Volumes whose contrasts follow each other in a cycle along the stack; None without one."""
+    ordered = [frames[i] for i in np.argsort(along(frames), kind="stable")]
+    names = [
+        name
+        for name in names_of([frame.marks for frame in frames])
+        if is_contrast(name) and _cycles([frame.marks.get(name, "") for frame in ordered])
+    ]
+    for chosen in [*((name,) for name in names), tuple(names)]:
+        parts = _by(ordered, *chosen)
+        whole = all(len(part) >= _FEWEST_IN_TURN and makes_a_stack(part) for part in parts)
+        if len(parts) > 1 and whole:
+            return parts
+    return None
+
+
+def _cycles(values: Sequence[str]) -> bool:
+    """Whether a few values repeat in the same order, at least twice."""
+    return len(set(values)) > 1 and any(
+        list(values[period:]) == list(values[:-period]) for period in range(2, len(values) // 2 + 1)
+    )
 
 
 def _overlapping(parts: list[list[Frame]], frames: list[Frame]) -> bool:
@@ -258,8 +288,8 @@ def _overlapping(parts: list[list[Frame]], frames: list[Frame]) -> bool:
     return not all(one[1] < other[0] for one, other in pairwise(spans))
 
 
-def _by(frames: list[Frame], mark: str) -> list[list[Frame]]:
-    parts: dict[str, list[Frame]] = {}
+def _by(frames: list[Frame], *marks: str) -> list[list[Frame]]:
+    parts: dict[tuple[str, ...], list[Frame]] = {}
     for frame in frames:
-        parts.setdefault(frame.marks.get(mark, ""), []).append(frame)
+        parts.setdefault(tuple(frame.marks.get(mark, "") for mark in marks), []).append(frame)
     return list(parts.values())

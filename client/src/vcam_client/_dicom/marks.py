@@ -65,6 +65,28 @@ Element of a single frame → where enhanced images have it: functional group, t
 """
 DIMENSION = "DimensionIndexValues"
 """With the number of the dimension, from 1: "DimensionIndexValues[2]"; enhanced images only."""
+_CONTRASTS = frozenset(
+    {
+        "ImageType",
+        "ComplexImageComponent",
+        "StackID",
+        "EchoTime",
+        "EchoNumbers",
+        "TemporalPositionIdentifier",
+        "DiffusionBValue",
+        "DiffusionGradientOrientation",
+        "InversionTime",
+        "FlipAngle",
+        "NominalPercentageOfCardiacPhase",
+        "CardiacCyclePosition",
+        "NominalPercentageOfRespiratoryPhase",
+        "RespiratoryCyclePosition",
+        "VelocityEncodingDirection",
+        "ConvolutionKernel",
+        "KVP",
+    }
+)
+"""Marks that are one throughout a volume; others may alternate as its slices are measured."""
 _UNITS = {
     "EchoTime": " ms",
     "InversionTime": " ms",
@@ -112,6 +134,11 @@ def marks_of(dataset: Dataset, look: Groups) -> dict[str, str]:
 def names_of(frames_marks: Sequence[Mapping[str, str]]) -> list[str]:
     """Names of all marks of some frames, the most certain first."""
     return list(dict.fromkeys(name for marks in frames_marks for name in marks))
+
+
+def is_contrast(name: str) -> bool:
+    """Whether slices with different values of a mark can't be next to each other in a volume."""
+    return name in _CONTRASTS or name.startswith(DIMENSION)
 
 
 def number_of(value: str) -> float | None:
