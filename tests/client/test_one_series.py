@@ -1,5 +1,6 @@
 """What belongs together though an identifier differs, and what is apart though all agree."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from pydicom.uid import generate_uid
 
 from vcam_client import read_volume
 from vcam_client._dicom import find_series
+from vcam_client._dicom.marks import MARKS
 from vcam_client._inspect_text import describe_inspection
 from vcam_client.errors import InconsistentSeriesError
 from vcam_client.inspection import inspect_scan
@@ -474,3 +476,84 @@ def test_slices_measured_in_two_runs_are_one_volume(tmp_path: Path) -> None:
         },
     )
     np.testing.assert_array_equal(read_volume(tmp_path).data, VOXELS.transpose(2, 1, 0))
+
+
+def clock(second: float) -> str:
+    """VR TM of a second counted from some midnight."""
+    whole, part = divmod(round(second * 1000), 1000)
+    hours, rest = divmod(whole % 86400, 3600)
+    return f"{hours:02d}{rest // 60:02d}{rest % 60:02d}.{part:03d}"
+
+
+def day(second: float) -> str:
+    return "20191231" if second < 86400 else "20200101"
+
+
+# tags of a slice that is measured at a second counted from the first day's midnight
+OVER_MIDNIGHT: dict[str, Callable[[float], dict[str, Any]]] = {
+    "AcquisitionTime": lambda s: {"AcquisitionTime": clock(s)},
+    "ContentTime": lambda s: {"ContentTime": clock(s)},
+    "AcquisitionTime and date": lambda s: {"AcquisitionDate": day(s), "AcquisitionTime": clock(s)},
+    "ContentTime and date": lambda s: {"ContentDate": day(s), "ContentTime": clock(s)},
+    "the first day's date": lambda s: {"AcquisitionDate": day(0), "AcquisitionTime": clock(s)},
+    "some dates": lambda s: {
+        "AcquisitionDate": day(s) if int(s) % 3 else None,
+        "AcquisitionTime": clock(s),
+    },
+    "AcquisitionDateTime": lambda s: {"AcquisitionDateTime": day(s) + clock(s)},
+    "all": lambda s: {
+        "AcquisitionDate": day(s),
+        "AcquisitionTime": clock(s),
+        "AcquisitionDateTime": day(s) + clock(s),
+        "ContentDate": day(s),
+        "ContentTime": clock(s),
+    },
+}
+
+
+@pytest.mark.parametrize("start", [86390, 86391, 86399.5], ids=["between", "within", "early"])
+@pytest.mark.parametrize("name", OVER_MIDNIGHT)
+def test_volumes_measured_over_midnight_are_not_mixed(
+    tmp_path: Path, name: str, start: float
+) -> None:
+    for volume in range(8):
+        write_frames(
+            tmp_path / str(volume),
+            VOXELS + 3000 * volume,
+            lambda n, v=volume: {**MR_TAGS, **OVER_MIDNIGHT[name](start + 2 * v + 0.3 * n)},
+        )
+    found = find_series(tmp_path).series
+    assert [series.shape for series in found] == [(7, 5, 6)] * 8
+    for number in range(1, 9):
+        added = read_volume(tmp_path, series=number).data.astype(int) - VOXELS.transpose(2, 1, 0)
+        assert set(added.ravel()) == {3000 * (number - 1)}
+    mark = name.split()[0] if name.split()[0] in MARKS else "AcquisitionTime"
+    assert [series.differs for series in found] == [(f"{mark} {n} of 8",) for n in range(1, 9)]
+
+
+def test_volumes_around_the_clock_without_a_date_are_not_guessed(tmp_path: Path) -> None:
+    """The first volume at 20:00, then one every six hours; the second runs over midnight."""
+    for volume, start in enumerate((72000, 86400 - 3, 115200, 136800)):
+        write_frames(
+            tmp_path / str(volume),
+            VOXELS,
+            lambda n, s=start: {**MR_TAGS, "AcquisitionTime": clock(s + n)},
+        )
+    with pytest.raises(InconsistentSeriesError, match=r"same position.*differ in AcquisitionTime"):
+        read_volume(tmp_path)
+
+
+@pytest.mark.parametrize("wrong", ["250000", "10:99", "noon", "101500\\101501"])
+def test_a_time_that_is_none_puts_nothing_in_order(tmp_path: Path, wrong: str) -> None:
+    for volume in range(2):
+        times = [clock(36000 + 10 * volume + n) for n in range(6)]
+        times[2] = wrong if volume else times[2]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom notices what is wrong on purpose
+            write_frames(
+                tmp_path / str(volume),
+                VOXELS,
+                lambda n, t=times: {"AcquisitionTime": t[n], **MR_TAGS},
+            )
+    with pytest.raises(InconsistentSeriesError, match="same position"):
+        read_volume(tmp_path)

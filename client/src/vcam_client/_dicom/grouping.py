@@ -23,7 +23,8 @@ from vcam_client._dicom.lines import (
     same_positions,
     straight,
 )
-from vcam_client._dicom.marks import is_contrast, names_of, number_of
+from vcam_client._dicom.marks import CLOCKS, is_contrast, names_of, number_of
+from vcam_client._dicom.times import is_ordered, over_midnight
 
 _SAME_DIRECTION = 2.5e-3
 """Largest difference of a direction cosine within one volume: two steps of three decimals."""
@@ -59,11 +60,24 @@ def groups_of(frames: Iterable[Frame]) -> list[list[Frame]]:
     return [
         volume
         for bucket in buckets.values()
-        for spaced in _by_spacing(bucket)
+        for spaced in _by_spacing(_in_time(bucket))
         for oriented in _by_direction(spaced)
         for referred in _by_reference(oriented)
         for volume in _volumes(referred)
     ]
+
+
+def _in_time(frames: list[Frame]) -> list[Frame]:
+    """The same frames; those measured after midnight say so."""
+    for name in CLOCKS:
+        before = [frame.marks.get(name, "") for frame in frames]
+        after = over_midnight(before)
+        if after != before:
+            frames = [
+                replace(frame, marks={**frame.marks, name: time})
+                for frame, time in zip(frames, after, strict=True)
+            ]
+    return frames
 
 
 def _by_spacing(frames: list[Frame]) -> list[list[Frame]]:
@@ -217,6 +231,8 @@ def _passes(frames: list[Frame], name: str, at: NDArray[np.int64]) -> list[list[
     if any(number is None for number in numbers):
         return None
     values = np.array(numbers, dtype=np.float64)
+    if name in CLOCKS and not is_ordered(values.tolist()):
+        return None
     positions = int(at.max()) + 1
     count, rest = divmod(len(frames), positions)
     if rest or count < 2 or positions < 2:
