@@ -557,3 +557,96 @@ def test_a_time_that_is_none_puts_nothing_in_order(tmp_path: Path, wrong: str) -
             )
     with pytest.raises(InconsistentSeriesError, match="same position"):
         read_volume(tmp_path)
+
+
+PATIENTS = "Xyzzy-771", "Xyzzy-772"
+
+
+@pytest.mark.parametrize("uid", ["", "1.2.3.4"])
+@pytest.mark.parametrize("z", [0.0, 1.0, 12.0], ids=["same places", "interleaved", "adjacent"])
+def test_two_patients_are_two_volumes_and_neither_is_named(
+    tmp_path: Path, z: float, uid: str
+) -> None:
+    for n, patient in enumerate(PATIENTS):
+        tags = {"PatientID": patient, "SeriesInstanceUID": uid, "StudyInstanceUID": uid}
+        # names of files run against the order of patients
+        write_series(
+            tmp_path / f"{1 - n}", VOXELS + 3000 * n, (0, 0, n * z), spacing=(1, 1, 2), **tags
+        )
+    assert shapes(tmp_path) == [(7, 5, 6)] * 2
+    said = [describe_inspection(inspect_scan(tmp_path))]
+    for number in (1, 2):
+        volume = read_volume(tmp_path, series=number)
+        expected = VOXELS.transpose(2, 1, 0) + 3000 * (number - 1)
+        np.testing.assert_array_equal(volume.data, expected)
+        assert uid or volume.warnings == (), "one patient does not continue another"
+        said += [*volume.warnings, repr(volume)]
+    with pytest.raises(InconsistentSeriesError, match="Expected one series") as caught:
+        read_volume(tmp_path)
+    assert not any("Xyzzy" in text for text in [*said, str(caught.value)])
+
+
+def test_slices_that_lack_the_patient_stay_with_the_only_one(tmp_path: Path) -> None:
+    write_frames(tmp_path, VOXELS, lambda n: {"PatientID": ("", None, " A ", "A", "A", "A")[n]})
+    np.testing.assert_array_equal(read_volume(tmp_path).data, VOXELS.transpose(2, 1, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("SliceThickness", ("5", "5.0001")),
+        ("SliceThickness", ("0.625", "0.6249")),
+        ("EchoTime", ("4.6", "4.6003")),
+        ("FlipAngle", ("15", "15.01")),
+        ("InversionTime", ("900", "900.2")),
+        ("KVP", ("120", "120.01")),
+    ],
+)
+def test_one_measure_with_more_and_fewer_digits_is_one_volume(
+    tmp_path: Path, name: str, values: tuple[str, str]
+) -> None:
+    write_frames(tmp_path, VOXELS, lambda n: {**MR_TAGS, name: values[n % 2]})
+    volume = read_volume(tmp_path)
+    np.testing.assert_array_equal(volume.data, VOXELS.transpose(2, 1, 0))
+    assert volume.spacing[2] == pytest.approx(2)
+    assert volume.warnings == ()
+
+
+def test_a_measure_that_is_nearly_the_same_does_not_mix_times(tmp_path: Path) -> None:
+    """Digits alternate the other way round in the second volume."""
+    for volume in range(2):
+        write_frames(
+            tmp_path / str(volume),
+            VOXELS + 3000 * volume,
+            lambda n, v=volume: {
+                "SliceThickness": ("5", "5.0001")[(n + v) % 2],
+                "AcquisitionNumber": v + 1,
+            },
+        )
+    for number in (1, 2):
+        data = read_volume(tmp_path, series=number).data
+        np.testing.assert_array_equal(data, VOXELS.transpose(2, 1, 0) + 3000 * (number - 1))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ((0.9765625, 0.977, 0.9766), 0.9766),
+        ((0.7, 0.7003, 0.7), 0.7),
+    ],
+)
+def test_one_pixel_spacing_with_more_and_fewer_digits_is_one_volume(
+    tmp_path: Path, values: tuple[float, ...], expected: float
+) -> None:
+    for n, pixels in enumerate(VOXELS):
+        spacing = values[n % 3], values[(n + 1) % 3]
+        write_slice(tmp_path / str(n), pixels, (0, 0, 2 * n), spacing=spacing)
+    volume = read_volume(tmp_path)
+    np.testing.assert_array_equal(volume.data, VOXELS.transpose(2, 1, 0))
+    assert volume.spacing == pytest.approx((expected, expected, 2), rel=1e-9)
+
+
+def test_pixel_spacings_that_differ_are_volumes(tmp_path: Path) -> None:
+    for n, pixels in enumerate(VOXELS):
+        write_slice(tmp_path / str(n), pixels, (0, 0, 2 * n), spacing=(0.7, 0.7 + 0.01 * (n % 2)))
+    assert shapes(tmp_path) == [(7, 5, 3)] * 2

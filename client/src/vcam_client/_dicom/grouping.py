@@ -1,17 +1,17 @@
 """Puts frames together that make a volume, and keeps volumes of one series apart.
 
-In this order: identifiers, orientation and pixel spacing; frames of reference; straight
+In this order: identifiers, patient, pixel spacing and orientation; frames of reference; straight
 lines of positions; and, where positions meet, what distinguishes echoes, phases, times.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from math import isclose
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam_client._dicom.alike import by_spacing, with_marks_alike
 from vcam_client._dicom.apart import text
 from vcam_client._dicom.frame import Frame
 from vcam_client._dicom.lines import (
@@ -24,14 +24,12 @@ from vcam_client._dicom.lines import (
     straight,
 )
 from vcam_client._dicom.marks import CLOCKS, is_contrast, names_of, number_of
-from vcam_client._dicom.times import is_ordered, over_midnight
+from vcam_client._dicom.times import is_ordered
 
 _SAME_DIRECTION = 2.5e-3
 """Largest difference of a direction cosine within one volume: two steps of three decimals."""
 _PERPENDICULAR = 2e-5, 4e-3
 """Products of row and column direction between which rounding to few decimals explains them."""
-_SAME_SPACING = 1e-4
-"""Largest relative difference of the pixel spacing within one volume."""
 _RECONSTRUCTIONS = ("ConvolutionKernel", "SliceThickness")
 """What is one throughout a reconstruction; scanners change it along the patient at most."""
 _COVERED = 0.9
@@ -60,41 +58,20 @@ def groups_of(frames: Iterable[Frame]) -> list[list[Frame]]:
     return [
         volume
         for bucket in buckets.values()
-        for spaced in _by_spacing(_in_time(bucket))
+        for patient in _by_patient(bucket)
+        for spaced in by_spacing(with_marks_alike(patient))
         for oriented in _by_direction(spaced)
         for referred in _by_reference(oriented)
         for volume in _volumes(referred)
     ]
 
 
-def _in_time(frames: list[Frame]) -> list[Frame]:
-    """The same frames; those measured after midnight say so."""
-    for name in CLOCKS:
-        before = [frame.marks.get(name, "") for frame in frames]
-        after = over_midnight(before)
-        if after != before:
-            frames = [
-                replace(frame, marks={**frame.marks, name: time})
-                for frame, time in zip(frames, after, strict=True)
-            ]
-    return frames
-
-
-def _by_spacing(frames: list[Frame]) -> list[list[Frame]]:
-    groups: list[list[Frame]] = []
+def _by_patient(frames: list[Frame]) -> list[list[Frame]]:
+    """Frames by PatientID; those without one stay with the only patient that there is."""
+    parts: dict[str, list[Frame]] = {}
     for frame in frames:
-        mates = next((g for g in groups if _same_spacing(frame.spacing, g[0].spacing)), None)
-        if mates is None:
-            groups.append([frame])
-        else:
-            mates.append(frame)
-    return groups
-
-
-def _same_spacing(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return all(isclose(a, b, rel_tol=_SAME_SPACING) for a, b in zip(one, other, strict=True))
+        parts.setdefault(text(frame, "PatientID"), []).append(frame)
+    return list(parts.values()) if len(parts.keys() - {""}) > 1 else [frames]
 
 
 def _by_direction(frames: list[Frame]) -> list[list[Frame]]:

@@ -47,6 +47,7 @@ _TAGS = [
         "SOPInstanceUID",
         "Modality",
         "ImageType",
+        "PatientID",
         "StudyInstanceUID",
         "SeriesInstanceUID",
         "SeriesNumber",

@@ -74,6 +74,8 @@ _DATES = {
 """Marks that are times, and where their date is; None where it is in the same element."""
 CLOCKS = tuple(name for name, day in _DATES.items() if day)
 """Times that may be stated without a date."""
+MEASURES = ("EchoTime", "InversionTime", "FlipAngle", "RepetitionTime", "SliceThickness", "KVP")
+"""Marks that slices of one volume may state with more and with fewer digits."""
 _CONTRASTS = frozenset(
     {
         "ImageType",
