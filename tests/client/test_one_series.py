@@ -544,7 +544,7 @@ def test_volumes_around_the_clock_without_a_date_are_not_guessed(tmp_path: Path)
 
 
 @pytest.mark.parametrize("wrong", ["250000", "10:99", "noon", "101500\\101501"])
-def test_a_time_that_is_none_puts_nothing_in_order(tmp_path: Path, wrong: str) -> None:
+def test_a_time_that_can_t_be_parsed_puts_nothing_in_order(tmp_path: Path, wrong: str) -> None:
     for volume in range(2):
         times = [clock(36000 + 10 * volume + n) for n in range(6)]
         times[2] = wrong if volume else times[2]

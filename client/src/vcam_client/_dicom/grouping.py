@@ -67,7 +67,7 @@ def groups_of(frames: Iterable[Frame]) -> list[list[Frame]]:
 
 
 def _by_patient(frames: list[Frame]) -> list[list[Frame]]:
-    """Frames by PatientID; those without one stay with the only patient that there is."""
+    """Frames by PatientID; those without one stay with a lone patient."""
     parts: dict[str, list[Frame]] = {}
     for frame in frames:
         parts.setdefault(text(frame, "PatientID"), []).append(frame)
