@@ -1,5 +1,6 @@
 """What belongs together though an identifier differs, and what is apart though all agree."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from pydicom.uid import generate_uid
 
 from vcam_client import read_volume
 from vcam_client._dicom import find_series
+from vcam_client._dicom.marks import MARKS
 from vcam_client._inspect_text import describe_inspection
 from vcam_client.errors import InconsistentSeriesError
 from vcam_client.inspection import inspect_scan
@@ -437,3 +439,260 @@ def test_volumes_that_share_a_uid_say_what_sets_them_apart_in_their_series(tmp_p
     text = describe_inspection(inspect_scan(tmp_path))
     assert text.count("what sets it apart in its series: EchoTime") == 3
     assert "similar rows" not in text
+
+
+IN_TURN: dict[str, tuple[dict[str, Any], ...]] = {
+    "echo": ({"EchoTime": 10}, {"EchoTime": 80}),
+    "image type": tuple({"ImageType": ["ORIGINAL", "PRIMARY", kind]} for kind in "MP"),
+    "b-value": ({"DiffusionBValue": 0.0}, {"DiffusionBValue": 1000.0}),
+    "temporal position": tuple({"TemporalPositionIdentifier": n} for n in (1, 2, 3)),
+    "cardiac phase": tuple({"NominalPercentageOfCardiacPhase": n} for n in (40.0, 75.0)),
+    "stack": ({"StackID": "1"}, {"StackID": "2"}),
+    "inversion time": ({"InversionTime": 50}, {"InversionTime": 200}),
+    "flip angle": ({"FlipAngle": 5}, {"FlipAngle": 15}),
+    "complex component": tuple({"ComplexImageComponent": c} for c in ("REAL", "IMAGINARY")),
+    "echo and image type": tuple(
+        {"EchoTime": echo, "ImageType": ["ORIGINAL", "PRIMARY", kind]}
+        for echo in (10, 80)
+        for kind in "MP"
+    ),
+    "b-value and direction": (
+        {"DiffusionBValue": 0.0},
+        *(
+            {"DiffusionBValue": b, "DiffusionGradientOrientation": direction}
+            for b in (500.0, 1000.0)
+            for direction in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0])
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("slices", [2, 6])
+@pytest.mark.parametrize("name", IN_TURN)
+def test_contrasts_in_turn_along_an_even_stack_are_volumes(
+    tmp_path: Path, name: str, slices: int
+) -> None:
+    contrasts = IN_TURN[name]
+    for k in range(slices):
+        for n, tags in enumerate(contrasts):
+            place = 0, 0, 2 * k + 2 * n / len(contrasts)
+            write_slice(tmp_path / f"{k}-{n}", VOXELS[k] + 3000 * n, place, **MR_TAGS, **tags)
+    assert shapes(tmp_path) == [(7, 5, slices)] * len(contrasts)
+    found = []
+    for number in range(1, len(contrasts) + 1):
+        volume = read_volume(tmp_path, series=number)
+        added = volume.data.astype(int) - VOXELS[:slices].transpose(2, 1, 0)
+        assert np.ptp(added) == 0
+        assert volume.spacing[2] == pytest.approx(2)
+        found.append(int(added[0, 0, 0]))
+    assert sorted(found) == [3000 * n for n in range(len(contrasts))]
+
+
+def test_dimensions_in_turn_along_an_even_stack_are_volumes(tmp_path: Path) -> None:
+    dataset = enhanced(VOXELS, SOPClassUID=ENHANCED_MR, Modality="MR")
+    for n, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        place = item(ImagePositionPatient=[0.0, 0.0, float(n)])
+        frame.PlanePositionSequence = pydicom.Sequence([place])
+        content = item(DimensionIndexValues=[n // 2 + 1, n % 2 + 1])
+        frame.FrameContentSequence = pydicom.Sequence([content])
+    (tmp_path / "a.dcm").write_bytes(to_bytes(dataset))
+    assert shapes(tmp_path) == [(7, 5, 3)] * 2
+    data = read_volume(tmp_path, series=1).data
+    np.testing.assert_array_equal(data, VOXELS[::2].transpose(2, 1, 0))
+
+
+@pytest.mark.parametrize("echoes", [(10, 10, 10, 80, 80, 80), (10, 80, 80, 10, 10, 80)])
+def test_contrasts_that_are_not_in_turn_stay_one_stack(
+    tmp_path: Path, echoes: Sequence[int]
+) -> None:
+    write_frames(tmp_path, VOXELS, lambda n: {**MR_TAGS, "EchoTime": echoes[n]})
+    assert shapes(tmp_path) == [(7, 5, 6)]
+
+
+def test_slices_measured_in_two_runs_are_one_volume(tmp_path: Path) -> None:
+    """Odd slices, then even ones: acquisitions, times and trigger delays alternate."""
+    write_frames(
+        tmp_path,
+        VOXELS,
+        lambda n: {
+            **MR_TAGS,
+            "AcquisitionNumber": n % 2 + 1,
+            "AcquisitionTime": str(101000 + n % 2),
+            "TriggerTime": 20 * (n % 2),
+        },
+    )
+    np.testing.assert_array_equal(read_volume(tmp_path).data, VOXELS.transpose(2, 1, 0))
+
+
+def clock(second: float) -> str:
+    """VR TM of a second counted from some midnight."""
+    whole, part = divmod(round(second * 1000), 1000)
+    hours, rest = divmod(whole % 86400, 3600)
+    return f"{hours:02d}{rest // 60:02d}{rest % 60:02d}.{part:03d}"
+
+
+def day(second: float) -> str:
+    return "20191231" if second < 86400 else "20200101"
+
+
+# tags of a slice that is measured at a second counted from the first day's midnight
+OVER_MIDNIGHT: dict[str, Callable[[float], dict[str, Any]]] = {
+    "AcquisitionTime": lambda s: {"AcquisitionTime": clock(s)},
+    "ContentTime": lambda s: {"ContentTime": clock(s)},
+    "AcquisitionTime and date": lambda s: {"AcquisitionDate": day(s), "AcquisitionTime": clock(s)},
+    "ContentTime and date": lambda s: {"ContentDate": day(s), "ContentTime": clock(s)},
+    "the first day's date": lambda s: {"AcquisitionDate": day(0), "AcquisitionTime": clock(s)},
+    "some dates": lambda s: {
+        "AcquisitionDate": day(s) if int(s) % 3 else None,
+        "AcquisitionTime": clock(s),
+    },
+    "AcquisitionDateTime": lambda s: {"AcquisitionDateTime": day(s) + clock(s)},
+    "all": lambda s: {
+        "AcquisitionDate": day(s),
+        "AcquisitionTime": clock(s),
+        "AcquisitionDateTime": day(s) + clock(s),
+        "ContentDate": day(s),
+        "ContentTime": clock(s),
+    },
+}
+
+
+@pytest.mark.parametrize("start", [86390, 86391, 86399.5], ids=["between", "within", "early"])
+@pytest.mark.parametrize("name", OVER_MIDNIGHT)
+def test_volumes_measured_over_midnight_are_not_mixed(
+    tmp_path: Path, name: str, start: float
+) -> None:
+    for volume in range(8):
+        write_frames(
+            tmp_path / str(volume),
+            VOXELS + 3000 * volume,
+            lambda n, v=volume: {**MR_TAGS, **OVER_MIDNIGHT[name](start + 2 * v + 0.3 * n)},
+        )
+    found = find_series(tmp_path).series
+    assert [series.shape for series in found] == [(7, 5, 6)] * 8
+    for number in range(1, 9):
+        added = read_volume(tmp_path, series=number).data.astype(int) - VOXELS.transpose(2, 1, 0)
+        assert set(added.ravel()) == {3000 * (number - 1)}
+    mark = name.split()[0] if name.split()[0] in MARKS else "AcquisitionTime"
+    assert [series.differs for series in found] == [(f"{mark} {n} of 8",) for n in range(1, 9)]
+
+
+def test_volumes_around_the_clock_without_a_date_are_not_guessed(tmp_path: Path) -> None:
+    """The first volume at 20:00, then one every six hours; the second runs over midnight."""
+    for volume, start in enumerate((72000, 86400 - 3, 115200, 136800)):
+        write_frames(
+            tmp_path / str(volume),
+            VOXELS,
+            lambda n, s=start: {**MR_TAGS, "AcquisitionTime": clock(s + n)},
+        )
+    with pytest.raises(InconsistentSeriesError, match=r"same position.*differ in AcquisitionTime"):
+        read_volume(tmp_path)
+
+
+@pytest.mark.parametrize("wrong", ["250000", "10:99", "noon", "101500\\101501"])
+def test_a_time_that_can_t_be_parsed_puts_nothing_in_order(tmp_path: Path, wrong: str) -> None:
+    for volume in range(2):
+        times = [clock(36000 + 10 * volume + n) for n in range(6)]
+        times[2] = wrong if volume else times[2]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom notices what is wrong on purpose
+            write_frames(
+                tmp_path / str(volume),
+                VOXELS,
+                lambda n, t=times: {"AcquisitionTime": t[n], **MR_TAGS},
+            )
+    with pytest.raises(InconsistentSeriesError, match="same position"):
+        read_volume(tmp_path)
+
+
+PATIENTS = "Xyzzy-771", "Xyzzy-772"
+
+
+@pytest.mark.parametrize("uid", ["", "1.2.3.4"])
+@pytest.mark.parametrize("z", [0.0, 1.0, 12.0], ids=["same places", "interleaved", "adjacent"])
+def test_two_patients_are_two_volumes_and_neither_is_named(
+    tmp_path: Path, z: float, uid: str
+) -> None:
+    for n, patient in enumerate(PATIENTS):
+        tags = {"PatientID": patient, "SeriesInstanceUID": uid, "StudyInstanceUID": uid}
+        # names of files run against the order of patients
+        write_series(
+            tmp_path / f"{1 - n}", VOXELS + 3000 * n, (0, 0, n * z), spacing=(1, 1, 2), **tags
+        )
+    assert shapes(tmp_path) == [(7, 5, 6)] * 2
+    said = [describe_inspection(inspect_scan(tmp_path))]
+    for number in (1, 2):
+        volume = read_volume(tmp_path, series=number)
+        expected = VOXELS.transpose(2, 1, 0) + 3000 * (number - 1)
+        np.testing.assert_array_equal(volume.data, expected)
+        assert uid or volume.warnings == (), "one patient does not continue another"
+        said += [*volume.warnings, repr(volume)]
+    with pytest.raises(InconsistentSeriesError, match="Expected one series") as caught:
+        read_volume(tmp_path)
+    assert not any("Xyzzy" in text for text in [*said, str(caught.value)])
+
+
+def test_slices_that_lack_the_patient_stay_with_the_only_one(tmp_path: Path) -> None:
+    write_frames(tmp_path, VOXELS, lambda n: {"PatientID": ("", None, " A ", "A", "A", "A")[n]})
+    np.testing.assert_array_equal(read_volume(tmp_path).data, VOXELS.transpose(2, 1, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("SliceThickness", ("5", "5.0001")),
+        ("SliceThickness", ("0.625", "0.6249")),
+        ("EchoTime", ("4.6", "4.6003")),
+        ("FlipAngle", ("15", "15.01")),
+        ("InversionTime", ("900", "900.2")),
+        ("KVP", ("120", "120.01")),
+    ],
+)
+def test_one_measure_with_more_and_fewer_digits_is_one_volume(
+    tmp_path: Path, name: str, values: tuple[str, str]
+) -> None:
+    write_frames(tmp_path, VOXELS, lambda n: {**MR_TAGS, name: values[n % 2]})
+    volume = read_volume(tmp_path)
+    np.testing.assert_array_equal(volume.data, VOXELS.transpose(2, 1, 0))
+    assert volume.spacing[2] == pytest.approx(2)
+    assert volume.warnings == ()
+
+
+def test_a_measure_that_is_nearly_the_same_does_not_mix_times(tmp_path: Path) -> None:
+    """Digits alternate the other way round in the second volume."""
+    for volume in range(2):
+        write_frames(
+            tmp_path / str(volume),
+            VOXELS + 3000 * volume,
+            lambda n, v=volume: {
+                "SliceThickness": ("5", "5.0001")[(n + v) % 2],
+                "AcquisitionNumber": v + 1,
+            },
+        )
+    for number in (1, 2):
+        data = read_volume(tmp_path, series=number).data
+        np.testing.assert_array_equal(data, VOXELS.transpose(2, 1, 0) + 3000 * (number - 1))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ((0.9765625, 0.977, 0.9766), 0.9766),
+        ((0.7, 0.7003, 0.7), 0.7),
+    ],
+)
+def test_one_pixel_spacing_with_more_and_fewer_digits_is_one_volume(
+    tmp_path: Path, values: tuple[float, ...], expected: float
+) -> None:
+    for n, pixels in enumerate(VOXELS):
+        spacing = values[n % 3], values[(n + 1) % 3]
+        write_slice(tmp_path / str(n), pixels, (0, 0, 2 * n), spacing=spacing)
+    volume = read_volume(tmp_path)
+    np.testing.assert_array_equal(volume.data, VOXELS.transpose(2, 1, 0))
+    assert volume.spacing == pytest.approx((expected, expected, 2), rel=1e-9)
+
+
+def test_pixel_spacings_that_differ_are_volumes(tmp_path: Path) -> None:
+    for n, pixels in enumerate(VOXELS):
+        write_slice(tmp_path / str(n), pixels, (0, 0, 2 * n), spacing=(0.7, 0.7 + 0.01 * (n % 2)))
+    assert shapes(tmp_path) == [(7, 5, 3)] * 2

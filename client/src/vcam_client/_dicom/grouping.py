@@ -1,17 +1,17 @@
 """Puts frames together that make a volume, and keeps volumes of one series apart.
 
-In this order: identifiers, orientation and pixel spacing; frames of reference; straight
+In this order: identifiers, patient, pixel spacing and orientation; frames of reference; straight
 lines of positions; and, where positions meet, what distinguishes echoes, phases, times.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from math import isclose
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam_client._dicom.alike import by_spacing, with_marks_alike
 from vcam_client._dicom.apart import text
 from vcam_client._dicom.frame import Frame
 from vcam_client._dicom.lines import (
@@ -23,20 +23,21 @@ from vcam_client._dicom.lines import (
     same_positions,
     straight,
 )
-from vcam_client._dicom.marks import names_of, number_of
+from vcam_client._dicom.marks import CLOCKS, is_contrast, names_of, number_of
+from vcam_client._dicom.times import is_ordered
 
 _SAME_DIRECTION = 2.5e-3
 """Largest difference of a direction cosine within one volume: two steps of three decimals."""
 _PERPENDICULAR = 2e-5, 4e-3
 """Products of row and column direction between which rounding to few decimals explains them."""
-_SAME_SPACING = 1e-4
-"""Largest relative difference of the pixel spacing within one volume."""
 _RECONSTRUCTIONS = ("ConvolutionKernel", "SliceThickness")
 """What is one throughout a reconstruction; scanners change it along the patient at most."""
 _COVERED = 0.9
 """Share of the positions from which a part counts as a whole volume that lacks slices."""
 _FEWEST = 3
 """Slices from which equal spacing says something."""
+_FEWEST_IN_TURN = 2
+"""Slices of each volume from which contrasts that follow each other in a cycle say something."""
 _AS_STATED = 0.1
 """Largest relative deviation of a distance of slices from the stated, or typical, one."""
 
@@ -57,28 +58,20 @@ def groups_of(frames: Iterable[Frame]) -> list[list[Frame]]:
     return [
         volume
         for bucket in buckets.values()
-        for spaced in _by_spacing(bucket)
+        for patient in _by_patient(bucket)
+        for spaced in by_spacing(with_marks_alike(patient))
         for oriented in _by_direction(spaced)
         for referred in _by_reference(oriented)
         for volume in _volumes(referred)
     ]
 
 
-def _by_spacing(frames: list[Frame]) -> list[list[Frame]]:
-    groups: list[list[Frame]] = []
+def _by_patient(frames: list[Frame]) -> list[list[Frame]]:
+    """Frames by PatientID; those without one stay with a lone patient."""
+    parts: dict[str, list[Frame]] = {}
     for frame in frames:
-        mates = next((g for g in groups if _same_spacing(frame.spacing, g[0].spacing)), None)
-        if mates is None:
-            groups.append([frame])
-        else:
-            mates.append(frame)
-    return groups
-
-
-def _same_spacing(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return all(isclose(a, b, rel_tol=_SAME_SPACING) for a, b in zip(one, other, strict=True))
+        parts.setdefault(text(frame, "PatientID"), []).append(frame)
+    return list(parts.values()) if len(parts.keys() - {""}) > 1 else [frames]
 
 
 def _by_direction(frames: list[Frame]) -> list[list[Frame]]:
@@ -215,6 +208,8 @@ def _passes(frames: list[Frame], name: str, at: NDArray[np.int64]) -> list[list[
     if any(number is None for number in numbers):
         return None
     values = np.array(numbers, dtype=np.float64)
+    if name in CLOCKS and not is_ordered(values.tolist()):
+        return None
     positions = int(at.max()) + 1
     count, rest = divmod(len(frames), positions)
     if rest or count < 2 or positions < 2:
@@ -236,9 +231,14 @@ def _interleaved(frames: list[Frame], mark: str) -> list[list[Frame]]:
 
 
 def _woven(frames: list[Frame]) -> list[list[Frame]]:
-    """Volumes between each other's slices that any mark sets apart, where the whole is uneven."""
+    """Volumes between each other's slices: by contrasts in turn, or any mark of an uneven whole."""
+    if len(frames) < 2 * _FEWEST_IN_TURN or same_positions(frames):
+        return [frames]
+    in_turn = _in_turn(frames)
+    if in_turn is not None:
+        return [volume for part in in_turn for volume in _woven(part)]
     places = np.sort(along(frames))
-    if len(frames) < 2 * _FEWEST or same_positions(frames) or evenly_spaced(places):
+    if len(frames) < 2 * _FEWEST or evenly_spaced(places):
         return [frames]
     for name in names_of([frame.marks for frame in frames]):
         parts = _by(frames, name)
@@ -246,6 +246,29 @@ def _woven(frames: list[Frame]) -> list[list[Frame]]:
         if len(parts) > 1 and stacks and _overlapping(parts, frames):
             return parts
     return [frames]
+
+
+def _in_turn(frames: list[Frame]) -> list[list[Frame]] | None:
+    """Volumes whose contrasts follow each other in a cycle along the stack; None without one."""
+    ordered = [frames[i] for i in np.argsort(along(frames), kind="stable")]
+    names = [
+        name
+        for name in names_of([frame.marks for frame in frames])
+        if is_contrast(name) and _cycles([frame.marks.get(name, "") for frame in ordered])
+    ]
+    for chosen in [*((name,) for name in names), tuple(names)]:
+        parts = _by(ordered, *chosen)
+        whole = all(len(part) >= _FEWEST_IN_TURN and makes_a_stack(part) for part in parts)
+        if len(parts) > 1 and whole:
+            return parts
+    return None
+
+
+def _cycles(values: Sequence[str]) -> bool:
+    """Whether a few values repeat in the same order, at least twice."""
+    return len(set(values)) > 1 and any(
+        list(values[period:]) == list(values[:-period]) for period in range(2, len(values) // 2 + 1)
+    )
 
 
 def _overlapping(parts: list[list[Frame]], frames: list[Frame]) -> bool:
@@ -258,8 +281,8 @@ def _overlapping(parts: list[list[Frame]], frames: list[Frame]) -> bool:
     return not all(one[1] < other[0] for one, other in pairwise(spans))
 
 
-def _by(frames: list[Frame], mark: str) -> list[list[Frame]]:
-    parts: dict[str, list[Frame]] = {}
+def _by(frames: list[Frame], *marks: str) -> list[list[Frame]]:
+    parts: dict[tuple[str, ...], list[Frame]] = {}
     for frame in frames:
-        parts.setdefault(frame.marks.get(mark, ""), []).append(frame)
+        parts.setdefault(tuple(frame.marks.get(mark, "") for mark in marks), []).append(frame)
     return list(parts.values())

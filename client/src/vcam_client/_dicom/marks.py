@@ -11,6 +11,7 @@ from pydicom import Dataset
 from pydicom.multival import MultiValue
 
 from vcam_client._dicom.instance import Groups
+from vcam_client._dicom.times import clock_time, moment
 
 MARKS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "ImageType": (
@@ -65,6 +66,38 @@ Element of a single frame → where enhanced images have it: functional group, t
 """
 DIMENSION = "DimensionIndexValues"
 """With the number of the dimension, from 1: "DimensionIndexValues[2]"; enhanced images only."""
+_DATES = {
+    "AcquisitionTime": "AcquisitionDate",
+    "AcquisitionDateTime": None,
+    "ContentTime": "ContentDate",
+}
+"""Marks that are times, and where their date is; None where it is in the same element."""
+CLOCKS = tuple(name for name, day in _DATES.items() if day)
+"""Times that may be stated without a date."""
+MEASURES = ("EchoTime", "InversionTime", "FlipAngle", "RepetitionTime", "SliceThickness", "KVP")
+"""Marks that slices of one volume may state with more and with fewer digits."""
+_CONTRASTS = frozenset(
+    {
+        "ImageType",
+        "ComplexImageComponent",
+        "StackID",
+        "EchoTime",
+        "EchoNumbers",
+        "TemporalPositionIdentifier",
+        "DiffusionBValue",
+        "DiffusionGradientOrientation",
+        "InversionTime",
+        "FlipAngle",
+        "NominalPercentageOfCardiacPhase",
+        "CardiacCyclePosition",
+        "NominalPercentageOfRespiratoryPhase",
+        "RespiratoryCyclePosition",
+        "VelocityEncodingDirection",
+        "ConvolutionKernel",
+        "KVP",
+    }
+)
+"""Marks that are one throughout a volume; others may alternate as its slices are measured."""
 _UNITS = {
     "EchoTime": " ms",
     "InversionTime": " ms",
@@ -101,7 +134,10 @@ def marks_of(dataset: Dataset, look: Groups) -> dict[str, str]:
     marks = {}
     for name, places in MARKS.items():
         value = next((v for place in places if (v := _inside(look, place)) is not None), None)
-        marks[name] = _canonical(dataset.get(name) if value is None else value)
+        if name in _DATES:
+            marks[name] = _time(dataset, name, value)
+        else:
+            marks[name] = _canonical(dataset.get(name) if value is None else value)
     if not marks["DiffusionGradientOrientation"]:
         marks["DiffusionGradientOrientation"] = _canonical(_direction(dataset))
     for n, index in enumerate(_several(look("FrameContentSequence", DIMENSION)), 1):
@@ -112,6 +148,11 @@ def marks_of(dataset: Dataset, look: Groups) -> dict[str, str]:
 def names_of(frames_marks: Sequence[Mapping[str, str]]) -> list[str]:
     """Names of all marks of some frames, the most certain first."""
     return list(dict.fromkeys(name for marks in frames_marks for name in marks))
+
+
+def is_contrast(name: str) -> bool:
+    """Whether slices with different values of a mark can't be next to each other in a volume."""
+    return name in _CONTRASTS or name.startswith(DIMENSION)
 
 
 def number_of(value: str) -> float | None:
@@ -162,6 +203,20 @@ def _inside(look: Groups, place: Sequence[str]) -> Any:
 def _direction(dataset: Dataset) -> Any:
     sequence = dataset.get("DiffusionGradientDirectionSequence")
     return sequence[0].get("DiffusionGradientOrientation") if sequence else None
+
+
+def _time(dataset: Dataset, name: str, of_frame: Any) -> str:
+    """Seconds, so that times are in order over midnight."""
+    keyword = _DATES[name]
+    if of_frame is not None:
+        return moment(_text(of_frame))
+    if keyword is None:
+        return moment(_text(dataset.get(name)))
+    return clock_time(_text(dataset.get(keyword)), _text(dataset.get(name)))
+
+
+def _text(value: Any) -> str:
+    return "\\".join(str(one).strip() for one in _several(value))
 
 
 def _several(value: Any) -> list[Any]:

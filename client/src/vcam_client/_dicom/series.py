@@ -194,11 +194,25 @@ def _volumes(frames: list[Frame]) -> tuple[Series, ...]:
             number=n + 1,
             frames=tuple(group),
             differs=differs[n],
-            warnings=_warnings(group, len(copies[n]), [other + 1 for other in more.get(n, ())]),
+            warnings=_warnings(
+                group,
+                len(copies[n]),
+                [m + 1 for m in more.get(n, ()) if _may_be_one_patient(group, groups[m])],
+            ),
             copies=tuple(copies[n]),
         )
         for n, group in enumerate(groups)
     )
+
+
+def _may_be_one_patient(one: Sequence[Frame], other: Sequence[Frame]) -> bool:
+    """Whether volumes share a series UID or a PatientID, so that they may belong together."""
+    return bool(text(one[0], "SeriesInstanceUID")) or _patient(one) == _patient(other)
+
+
+def _patient(frames: Sequence[Frame]) -> str:
+    """The PatientID, of the slices that have it; never to be shown."""
+    return max(text(frame, "PatientID") for frame in frames)
 
 
 def _warnings(frames: Sequence[Frame], copies: int, rows: Sequence[int]) -> tuple[str, ...]:
@@ -244,4 +258,5 @@ def _sort_key(frames: Sequence[Frame]) -> tuple[object, ...]:
         -len(frames),
         tuple(first.direction),
         position,
+        _patient(frames),
     )
