@@ -1,6 +1,7 @@
 """Bits, signs, overlays, padding and rescale of stored DICOM values."""
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -296,6 +297,66 @@ def test_units_that_are_left_out_where_values_say_them_are_not_missed(tmp_path: 
     paths = write_series(tmp_path, np.zeros((3, *SHAPE), np.int16), RescaleType="HU")
     changed(paths, [1], "RescaleType")
     assert read_volume(tmp_path).units == "HU"
+
+
+@pytest.mark.parametrize("numbers", [range(5, 12), [0]])
+def test_units_that_only_some_slices_state_are_refused(
+    tmp_path: Path, numbers: Iterable[int]
+) -> None:
+    """Beside an intercept of CT, no RescaleType means HU; "US" means that units are unknown."""
+    paths = write_series(tmp_path / "s", np.zeros((12, *SHAPE), np.int16), RescaleIntercept=-1024)
+    changed(paths, list(numbers), RescaleType="US")
+    with pytest.raises(InconsistentSeriesError, match=r"\(RescaleType\): most have (US|HU)"):
+        read_volume(tmp_path / "s")
+
+
+PET = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.128", "Modality": "PT"}
+
+
+@pytest.mark.parametrize(
+    ("first", "other", "named"),
+    [
+        ({"Units": "BQML"}, {"Units": "GML"}, "(Units): most have BQML, but 2 of 6 have GML: IM00"),
+        ({"Units": "BQML"}, {"Units": ""}, "but 2 of 6 have no Units: IM00"),
+        ({"Units": "BQML"}, {"Units": "NOBODY"}, "but 2 of 6 have another Units: IM00"),
+        ({"Units": "GML"}, {"Units": "GML", "SUVType": "LBM"}, "(SUVType): most have BW, but"),
+    ],
+)
+def test_pet_slices_in_other_units_are_named(
+    tmp_path: Path, first: dict[str, str], other: dict[str, str], named: str
+) -> None:
+    paths = write_series(tmp_path / "s", np.zeros((6, *SHAPE), np.int16), **first, **PET)
+    assert read_volume(tmp_path / "s").modality == "PT"
+    changed(paths, [1, 2], **other)
+    with pytest.raises(InconsistentSeriesError) as raised:
+        read_volume(tmp_path / "s")
+    assert named in str(raised.value)
+    assert "NOBODY" not in str(raised.value)
+
+
+def test_the_suv_type_that_is_meant_may_be_left_out(tmp_path: Path) -> None:
+    """Without SUVType, GML is by body weight (PS3.3 C.8.9.1)."""
+    paths = write_series(tmp_path, np.zeros((4, *SHAPE), np.int16), Units="GML", **PET)
+    changed(paths, [1], SUVType="BW")
+    assert read_volume(tmp_path).shape[2] == 4
+
+
+def test_unspecified_units_may_be_left_out_of_mr_slices(tmp_path: Path) -> None:
+    paths = write_series(tmp_path, np.zeros((4, *SHAPE), np.int16), **MR)
+    changed(paths, [1], RescaleType="US")
+    assert read_volume(tmp_path).shape[2] == 4
+
+
+def test_modality_tables_in_other_units_are_refused(tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "s", np.zeros((3, *SHAPE), np.int16))
+    for number in range(3):
+        table = Dataset()
+        table.add_new("LUTDescriptor", "US", [3, 0, 16])
+        table.add_new("LUTData", "US", [100, 500, 900])
+        table.ModalityLUTType = "OD" if number == 1 else "HU"
+        changed(paths, [number], *RESCALE, ModalityLUTSequence=Sequence([table]))
+    with pytest.raises(InconsistentSeriesError, match=r"1 of 3 has OD: IM002"):
+        read_volume(tmp_path / "s")
 
 
 MR = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4", "Modality": "MR"}

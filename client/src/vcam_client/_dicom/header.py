@@ -95,6 +95,8 @@ _TAGS = [
         "RescaleIntercept",
         "RescaleType",
         "ModalityLUTSequence",
+        "Units",
+        "SUVType",
         "ImagePositionPatient",
         "ImageOrientationPatient",
         "PixelSpacing",

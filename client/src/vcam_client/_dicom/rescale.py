@@ -9,16 +9,42 @@ _TABLE = "a modality table"
 _RESCALE = "a rescale (slope and intercept)"
 _SLOPE = "a slope without an intercept"
 _NONE = "no rescale"
+_UNSPECIFIED = "US"
 _TYPES = frozenset({"HU", "US", "OD", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT", "NORMALIZED"})
 """Values of RescaleType (PS3.3 C.11.1.1.2) that are shown; anything else may be a name."""
+_PET_UNITS = frozenset(
+    [
+        "CNTS",
+        "NONE",
+        "CM2",
+        "CM2ML",
+        "PCNT",
+        "CPS",
+        "BQML",
+        "MGMINML",
+        "UMOLMINML",
+        "MLMING",
+        "MLG",
+        "1CM",
+        "UMOLML",
+        "PROPCNTS",
+        "PROPCPS",
+        "MLMINML",
+        "MLML",
+        "GML",
+        "STDDEV",
+    ]
+)
+"""Values of Units (PS3.3 C.8.9.1.1.3) that are shown."""
+_SUV_TYPES = frozenset({"BSA", "BW", "LBM", "LBMJAMES128", "LBMJANMA", "IBW"})
+"""Values of SUVType (PS3.3 C.8.9.1) that are shown; where it is missing, it is BW."""
 _MOST_NAMES = 4
 
 
 def refuse_mixed_values(frames: Sequence[Frame], name: str) -> None:
     """Refuses a series in which some slices state rescale or units, and others don't.
 
-    Slopes and intercepts may differ from slice to slice, as those of PET do. Where a missing
-    one changes neither values nor units, it is not missed.
+    Where a missing rescale changes neither values nor units, it is not missed.
 
     Args:
         frames: of one series, any order.
@@ -32,13 +58,38 @@ def refuse_mixed_values(frames: Sequence[Frame], name: str) -> None:
         kinds.setdefault(_stated(frame), []).append(frame)
     if len(kinds) > 1 and not _harmless(frames, kinds):
         raise _differing(kinds, "how stored values become physical ones", name)
-    types: dict[str, list[Frame]] = {}
-    for frame in frames:
-        if frame.rescale_type:
-            types.setdefault(frame.rescale_type, []).append(frame)
-    if len(types) > 1:
-        shown = {t if t in _TYPES else "another RescaleType": slices for t, slices in types.items()}
-        raise _differing(shown, "the units of their values (RescaleType)", name)
+    _refuse_mixed_units(frames, name)
+
+
+def _refuse_mixed_units(frames: Sequence[Frame], name: str) -> None:
+    for keyword, known, value in (
+        ("RescaleType", _TYPES, _type),
+        ("Units", _PET_UNITS, lambda frame: _text(frame, "Units")),
+        ("SUVType", _SUV_TYPES, lambda frame: _text(frame, "SUVType") or "BW"),
+    ):
+        units: dict[str, list[Frame]] = {}
+        for frame in frames:
+            units.setdefault(value(frame), []).append(frame)
+        if len(units) > 1:
+            shown: dict[str, list[Frame]] = {}
+            for unit, slices in units.items():
+                key = unit if unit in known else f"another {keyword}" if unit else f"no {keyword}"
+                shown[f"{key} ({len(shown) + 1})" if key in shown else key] = slices
+            raise _differing(shown, f"the units of their values ({keyword})", name)
+
+
+def _type(frame: Frame) -> str:
+    """RescaleType, or what its absence means (PS3.3 C.8.2.1, C.11.1)."""
+    if frame.rescale_type:
+        return frame.rescale_type
+    if frame.slope is None and frame.table_type:
+        return frame.table_type
+    is_ct = frame.instance.modality == "CT" and frame.intercept is not None
+    return "HU" if is_ct else _UNSPECIFIED
+
+
+def _text(frame: Frame, keyword: str) -> str:
+    return str(frame.instance.dataset.get(keyword) or "").strip().upper()
 
 
 def _stated(frame: Frame) -> str:
