@@ -24,6 +24,7 @@ properties = settings(
     suppress_health_check=[HealthCheck.too_slow],
 )
 SHAPE = (5, 6)
+PET = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.128", "Modality": "PT"}
 
 
 def read(dataset: Dataset) -> Volume:
@@ -129,7 +130,7 @@ def test_each_slice_has_a_rescale_of_its_own(
     info = np.iinfo(kind)
     data = rng.integers(info.min, info.max, (3, *SHAPE), kind, endpoint=True)
     with tempfile.TemporaryDirectory() as name:
-        paths = write_series(Path(name), data)
+        paths = write_series(Path(name), data, **PET)
         for path, (slope, intercept) in zip(paths, rescales, strict=True):
             dataset = pydicom.dcmread(path)
             dataset.RescaleSlope, dataset.RescaleIntercept = slope, intercept
@@ -310,9 +311,6 @@ def test_units_that_only_some_slices_state_are_refused(
         read_volume(tmp_path / "s")
 
 
-PET = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.128", "Modality": "PT"}
-
-
 @pytest.mark.parametrize(
     ("first", "other", "named"),
     [
@@ -389,7 +387,7 @@ def test_a_range_of_padding_does_not_grow_over_values_of_other_slices(tmp_path: 
     """Padding 0 to 5 is -1000 to -995 in one slice, 0 to 5 in another; 0 to -1000 are real."""
     data = np.full((3, *SHAPE), 600, np.int16)
     data[:, 0] = np.arange(SHAPE[1])
-    paths = write_series(tmp_path, data, RescaleIntercept=-1000)
+    paths = write_series(tmp_path, data, RescaleIntercept=-1000, **PET)
     for n, path in enumerate(paths):
         dataset = pydicom.dcmread(path)
         dataset.add_new("PixelPaddingValue", "SS", 0)

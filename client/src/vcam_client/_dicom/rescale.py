@@ -1,6 +1,7 @@
 """Whether all slices of a series say alike what their values mean."""
 
 from collections.abc import Sequence
+from statistics import median_high
 
 from vcam_client._dicom.frame import Frame
 from vcam_client.errors import InconsistentSeriesError
@@ -39,12 +40,18 @@ _PET_UNITS = frozenset(
 _SUV_TYPES = frozenset({"BSA", "BW", "LBM", "LBMJAMES128", "LBMJANMA", "IBW"})
 """Values of SUVType (PS3.3 C.8.9.1) that are shown; where it is missing, it is BW."""
 _MOST_NAMES = 4
+_TWELVE_BITS = 4096
+_ROUNDING_HU = 1.0
+"""By which the rounding of slope and intercept may change a stored value of twelve bits."""
 
 
 def refuse_mixed_values(frames: Sequence[Frame], name: str) -> None:
-    """Refuses a series in which some slices state rescale or units, and others don't.
+    """Refuses a series in which slices differ in what their values mean.
 
-    Where a missing rescale changes neither values nor units, it is not missed.
+    All of them state rescale and units, or none does; where a missing rescale changes neither
+    values nor units, it is not missed. All are MONOCHROME1, or none is. Slopes and intercepts
+    may differ from slice to slice, as those of PET do; but where most slices of a CT have the
+    same, the others are damaged, unless their bits are stored in another way.
 
     Args:
         frames: of one series, any order.
@@ -53,12 +60,20 @@ def refuse_mixed_values(frames: Sequence[Frame], name: str) -> None:
     Raises:
         InconsistentSeriesError: slices that say otherwise than the rest; they are named.
     """
+    inverted: dict[str, list[Frame]] = {}
+    for frame in frames:
+        key = "MONOCHROME1" if frame.instance.monochrome1 else "MONOCHROME2"
+        inverted.setdefault(key, []).append(frame)
+    if len(inverted) > 1:
+        what = "whether low values are dark (PhotometricInterpretation)"
+        raise _differing(inverted, what, name)
     kinds: dict[str, list[Frame]] = {}
     for frame in frames:
         kinds.setdefault(_stated(frame), []).append(frame)
     if len(kinds) > 1 and not _harmless(frames, kinds):
         raise _differing(kinds, "how stored values become physical ones", name)
     _refuse_mixed_units(frames, name)
+    _refuse_odd_rescale([f for f in frames if f.instance.modality == "CT"], name)
 
 
 def _refuse_mixed_units(frames: Sequence[Frame], name: str) -> None:
@@ -76,6 +91,28 @@ def _refuse_mixed_units(frames: Sequence[Frame], name: str) -> None:
                 key = unit if unit in known else f"another {keyword}" if unit else f"no {keyword}"
                 shown[f"{key} ({len(shown) + 1})" if key in shown else key] = slices
             raise _differing(shown, f"the units of their values ({keyword})", name)
+
+
+def _refuse_odd_rescale(frames: Sequence[Frame], name: str) -> None:
+    """Of CT: a rescale that most slices share is the scanner's, and another one is damage."""
+    stored: dict[tuple[object, ...], list[Frame]] = {}
+    for frame in frames:
+        i = frame.instance
+        if frame.slope is not None:
+            form = (i.signed, i.bits_allocated, i.bits_stored, i.high_bit)
+            stored.setdefault(form, []).append(frame)
+    for alike in stored.values():
+        slope = median_high(frame.slope or 1.0 for frame in alike)
+        intercept = median_high(frame.intercept or 0.0 for frame in alike)
+        rescales: dict[str, list[Frame]] = {}
+        for frame in alike:
+            a, b = frame.slope or 1.0, frame.intercept or 0.0
+            if abs(a - slope) * _TWELVE_BITS + abs(b - intercept) <= _ROUNDING_HU:
+                a, b = slope, intercept
+            rescales.setdefault(f"slope {a:g} and intercept {b:g}", []).append(frame)
+        most = max(map(len, rescales.values()))
+        if 2 <= most < len(alike) <= 2 * most:
+            raise _differing(rescales, "slope or intercept", name)
 
 
 def _type(frame: Frame) -> str:
