@@ -146,6 +146,24 @@ def test_nan_becomes_what_is_stated(tmp_path: Path, nan: Any) -> None:
         assert same.padding == volume.padding
 
 
+@pytest.mark.parametrize("nan", [0, -1, 7.5, 2, 1e38])
+@pytest.mark.parametrize("lowest", [1.0, 0.0])
+def test_the_padding_of_a_mask_is_another_value_than_that_of_nan(nan: float, lowest: float) -> None:
+    """Else voxels of that value would be padding, though a user says what they are."""
+    data = np.full(SHAPE, lowest, np.float32)
+    data[1], data[2] = np.nan, 5
+    hidden = np.zeros(SHAPE, bool)
+    hidden[3] = True
+    array = np.ma.MaskedArray(data, hidden)
+    volume = as_volume(array, spacing=1.0, nan=nan)
+    assert volume.padding is not None
+    low, high = volume.padding
+    np.testing.assert_array_equal((volume.data >= low) & (volume.data <= high), hidden)
+    assert (volume.data[1] == np.float32(nan)).all()
+    expected = np.where(hidden, BACKGROUND, volume.data)
+    np.testing.assert_array_equal(seen(array, nan=nan), expected)
+
+
 def test_padding_that_is_there_takes_nan_up() -> None:
     data = VALUES.astype(np.float32)
     data[0], data[1] = -2000, np.nan

@@ -1,6 +1,7 @@
 """NIfTI files written by nibabel, read back; heatmaps written, read by nibabel."""
 
 import gzip
+import io
 from pathlib import Path
 
 import nibabel as nib
@@ -38,6 +39,38 @@ def test_slope_and_intercept_are_applied(tmp_path: Path) -> None:
     nib.save(image, tmp_path / "scan.nii")
     expected = nib.load(tmp_path / "scan.nii").get_fdata()
     np.testing.assert_allclose(read_volume(tmp_path / "scan.nii").data, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("slope", [1.0, 0.5, -2.0])
+@pytest.mark.parametrize("inter", [np.nan, np.inf, -np.inf])
+def test_a_slope_whose_intercept_is_no_number_is_refused(
+    tmp_path: Path, kind: type, slope: float, inter: float
+) -> None:
+    path = scaled(tmp_path / "a.nii", kind, slope, inter)
+    with pytest.raises(nib.spatialimages.HeaderDataError, match="invalid intercept"):
+        np.asarray(nib.load(path).dataobj)
+    with pytest.raises(CorruptFileError, match=r"its intercept \(scl_inter\) is -?(nan|inf)\."):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("slope", [0.0, np.nan, np.inf])
+@pytest.mark.parametrize("inter", [0.0, np.nan, np.inf])
+def test_without_a_slope_the_intercept_means_nothing(
+    tmp_path: Path, slope: float, inter: float
+) -> None:
+    path = scaled(tmp_path / "a.nii", nib.Nifti1Image, slope, inter)
+    np.testing.assert_array_equal(read_volume(path).data, np.asarray(nib.load(path).dataobj))
+
+
+def scaled(path: Path, kind: type, slope: float, inter: float) -> Path:
+    """A file with any slope and intercept, which nibabel itself would not write."""
+    nib.save(kind(np.arange(24, dtype=np.int16).reshape(2, 3, 4), np.eye(4)), path)
+    raw = path.read_bytes()
+    header = kind.header_class.from_fileobj(io.BytesIO(raw), check=False)
+    header["scl_slope"], header["scl_inter"] = slope, inter
+    path.write_bytes(header.binaryblock + raw[len(header.binaryblock) :])
+    return path
 
 
 def test_sform_wins_over_qform_and_qform_over_nothing(tmp_path: Path) -> None:

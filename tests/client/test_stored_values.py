@@ -1,6 +1,7 @@
 """Bits, signs, overlays, padding and rescale of stored DICOM values."""
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ properties = settings(
     suppress_health_check=[HealthCheck.too_slow],
 )
 SHAPE = (5, 6)
+PET = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.128", "Modality": "PT"}
 
 
 def read(dataset: Dataset) -> Volume:
@@ -128,7 +130,7 @@ def test_each_slice_has_a_rescale_of_its_own(
     info = np.iinfo(kind)
     data = rng.integers(info.min, info.max, (3, *SHAPE), kind, endpoint=True)
     with tempfile.TemporaryDirectory() as name:
-        paths = write_series(Path(name), data)
+        paths = write_series(Path(name), data, **PET)
         for path, (slope, intercept) in zip(paths, rescales, strict=True):
             dataset = pydicom.dcmread(path)
             dataset.RescaleSlope, dataset.RescaleIntercept = slope, intercept
@@ -298,6 +300,63 @@ def test_units_that_are_left_out_where_values_say_them_are_not_missed(tmp_path: 
     assert read_volume(tmp_path).units == "HU"
 
 
+@pytest.mark.parametrize("numbers", [range(5, 12), [0]])
+def test_units_that_only_some_slices_state_are_refused(
+    tmp_path: Path, numbers: Iterable[int]
+) -> None:
+    """Beside an intercept of CT, no RescaleType means HU; "US" means that units are unknown."""
+    paths = write_series(tmp_path / "s", np.zeros((12, *SHAPE), np.int16), RescaleIntercept=-1024)
+    changed(paths, list(numbers), RescaleType="US")
+    with pytest.raises(InconsistentSeriesError, match=r"\(RescaleType\): most have (US|HU)"):
+        read_volume(tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    ("first", "other", "named"),
+    [
+        ({"Units": "BQML"}, {"Units": "GML"}, "(Units): most have BQML, but 2 of 6 have GML: IM00"),
+        ({"Units": "BQML"}, {"Units": ""}, "but 2 of 6 have no Units: IM00"),
+        ({"Units": "BQML"}, {"Units": "NOBODY"}, "but 2 of 6 have another Units: IM00"),
+        ({"Units": "GML"}, {"Units": "GML", "SUVType": "LBM"}, "(SUVType): most have BW, but"),
+    ],
+)
+def test_pet_slices_in_other_units_are_named(
+    tmp_path: Path, first: dict[str, str], other: dict[str, str], named: str
+) -> None:
+    paths = write_series(tmp_path / "s", np.zeros((6, *SHAPE), np.int16), **first, **PET)
+    assert read_volume(tmp_path / "s").modality == "PT"
+    changed(paths, [1, 2], **other)
+    with pytest.raises(InconsistentSeriesError) as raised:
+        read_volume(tmp_path / "s")
+    assert named in str(raised.value)
+    assert "NOBODY" not in str(raised.value)
+
+
+def test_the_suv_type_that_is_meant_may_be_left_out(tmp_path: Path) -> None:
+    """Without SUVType, GML is by body weight (PS3.3 C.8.9.1)."""
+    paths = write_series(tmp_path, np.zeros((4, *SHAPE), np.int16), Units="GML", **PET)
+    changed(paths, [1], SUVType="BW")
+    assert read_volume(tmp_path).shape[2] == 4
+
+
+def test_unspecified_units_may_be_left_out_of_mr_slices(tmp_path: Path) -> None:
+    paths = write_series(tmp_path, np.zeros((4, *SHAPE), np.int16), **MR)
+    changed(paths, [1], RescaleType="US")
+    assert read_volume(tmp_path).shape[2] == 4
+
+
+def test_modality_tables_in_other_units_are_refused(tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "s", np.zeros((3, *SHAPE), np.int16))
+    for number in range(3):
+        table = Dataset()
+        table.add_new("LUTDescriptor", "US", [3, 0, 16])
+        table.add_new("LUTData", "US", [100, 500, 900])
+        table.ModalityLUTType = "OD" if number == 1 else "HU"
+        changed(paths, [number], *RESCALE, ModalityLUTSequence=Sequence([table]))
+    with pytest.raises(InconsistentSeriesError, match=r"1 of 3 has OD: IM002"):
+        read_volume(tmp_path / "s")
+
+
 MR = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4", "Modality": "MR"}
 
 
@@ -328,7 +387,7 @@ def test_a_range_of_padding_does_not_grow_over_values_of_other_slices(tmp_path: 
     """Padding 0 to 5 is -1000 to -995 in one slice, 0 to 5 in another; 0 to -1000 are real."""
     data = np.full((3, *SHAPE), 600, np.int16)
     data[:, 0] = np.arange(SHAPE[1])
-    paths = write_series(tmp_path, data, RescaleIntercept=-1000)
+    paths = write_series(tmp_path, data, RescaleIntercept=-1000, **PET)
     for n, path in enumerate(paths):
         dataset = pydicom.dcmread(path)
         dataset.add_new("PixelPaddingValue", "SS", 0)

@@ -440,6 +440,17 @@ def test_what_itk_leaves_aside_is_remarked(tmp_path: Path) -> None:
     assert "um" in volume.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("slope", "offset"), [("nan", "0"), ("inf", "0"), ("0", "5"), ("1", "nan"), ("2", "-inf")]
+)
+def test_a_slope_or_offset_that_no_values_can_have_is_refused(
+    tmp_path: Path, slope: str, offset: str
+) -> None:
+    content = meta(ElementToIntensityFunctionSlope=slope, ElementToIntensityFunctionOffset=offset)
+    with pytest.raises(CorruptFileError, match="Repair its ElementToIntensityFunctionSlope"):
+        read(tmp_path, "a.mha", content)
+
+
 def test_an_index_of_a_volume_that_is_not_there(tmp_path: Path) -> None:
     for name, maker in (("a.nrrd", nrrd), ("a.mha", meta)):
         with pytest.raises(InputError, match="Leave out --volume-index"):

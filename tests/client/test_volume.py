@@ -1,6 +1,7 @@
 """What a volume refuses, and that nothing changes one by accident."""
 
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -57,6 +58,78 @@ def test_padding_of_float32_is_the_float32_that_voxels_hold() -> None:
     padding = np.float64(-1000.1)
     volume = Volume(data=data, affine=AFFINE, padding=(padding, padding))
     assert volume.padding == (float(data[0, 0, 0]),) * 2
+
+
+@pytest.mark.parametrize(
+    "padding",
+    [
+        (None, None),
+        -2000,
+        np.int16(-2000),
+        ("a", "b"),
+        ("1", "2"),
+        "12",
+        (b"1", b"2"),
+        (1 + 2j, 3),
+        (1,),
+        (1, 2, 3),
+        (),
+        {1, 2},
+        {1: 2, 3: 4},
+        ((1,), (2,)),
+        np.ones((2, 2)),
+    ],
+)
+def test_padding_that_is_no_pair_of_numbers_is_refused(padding: Any) -> None:
+    with pytest.raises(InputError, match="lowest and the highest value of padding as two real"):
+        Volume(data=VOXELS, affine=AFFINE, padding=padding)
+
+
+def test_padding_beyond_all_floats_is_refused() -> None:
+    with pytest.raises(InputError, match="convert the voxels to a wider type"):
+        Volume(data=VOXELS, affine=AFFINE, padding=(-(10**400), 10**400))
+
+
+@pytest.mark.parametrize(
+    "padding", [[1, 2], np.array([1, 2], np.int16), (np.float32(1), np.int64(2)), (True, 2)]
+)
+def test_any_pair_of_numbers_is_padding(padding: Any) -> None:
+    assert Volume(data=VOXELS, affine=AFFINE, padding=padding).padding == (1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("affine", "received"),
+    [
+        ([["a"] * 4] * 4, "texts"),
+        (np.full((4, 4), "1"), "texts"),
+        ([[1, 0, 0, 0], [0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1]], "rows of different lengths"),
+        ((1 + 2j) * AFFINE, "complex ones"),
+        (np.ma.MaskedArray(AFFINE, AFFINE > 0), "masked ones"),
+        (None, "something else"),
+        (np.zeros((4, 4), "datetime64[s]"), "something else"),
+        ([[10**400] * 4] * 4, "something else"),
+    ],
+)
+def test_an_affine_that_is_not_of_real_numbers_is_refused(affine: Any, received: str) -> None:
+    with pytest.raises(InputError, match=f"affine of real numbers, received {received}"):
+        Volume(data=VOXELS, affine=affine)
+
+
+@pytest.mark.parametrize(
+    "affine", [AFFINE.tolist(), AFFINE.view(np.recarray), AFFINE.astype(int), AFFINE.astype(">f4")]
+)
+def test_any_real_affine_becomes_a_plain_array(affine: Any) -> None:
+    volume = Volume(data=VOXELS, affine=affine)
+    assert type(volume.affine) is np.ndarray
+    np.testing.assert_array_equal(volume.affine, AFFINE)
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+def test_kinds_of_arrays_become_plain_ones() -> None:
+    image = as_volume(np.matrix([[1, 2], [3, 4]]))
+    assert type(image.data) is np.ndarray
+    assert image.data.tolist() == [[[1, 2], [3, 4]]]
+    assert type(Volume(data=VOXELS.view(np.recarray), affine=AFFINE).data) is np.ndarray
 
 
 @pytest.mark.parametrize("row", [(1, 0, 0, 1), (0, 0, 0, 2), (0, 0, 0, 0), (-10, 20, 5, 1)])

@@ -51,6 +51,11 @@ def read_metaimage(path: Path, options: ReadOptions) -> Volume:
     lengths = [(spacing, count), (directions, count * count), (origin, count)]
     if any(v is not None and len(v) != n for v, n in lengths):
         raise _contradicts(path)
+    if slope[0] == 0 or not np.isfinite((slope[0], offset[0])).all():
+        raise CorruptFileError(
+            f"{path.name} states that its values are to be multiplied by {slope[0]:g}, and that "
+            f"{offset[0]:g} is to be added. Repair its ElementToIntensityFunctionSlope and Offset."
+        )
     if spacing is not None and not all(v for v in spacing[:_SPATIAL]):
         raise InputError(
             f"Expected spacings other than 0 in {path.name}. Repair its ElementSpacing."

@@ -69,16 +69,24 @@ def without_nan(volume: Volume, nan: Nan | None) -> Volume:
     return replace(volume, data=np.where(missing, value, volume.data))
 
 
-def unmasked(array: NDArray[Any], name: str) -> tuple[NDArray[Any], tuple[float, float] | None]:
+def unmasked(
+    array: NDArray[Any], name: str, nan: Nan | None = None
+) -> tuple[NDArray[Any], tuple[float, float] | None]:
     """A plain array, and the padding that stands for the hidden values of a masked one.
+
+    Args:
+        array: masked or not.
+        name: the scan, for messages.
+        nan: what voxels become later that are not finite; padding is another value.
 
     Raises:
         InputError: all of it is hidden.
     """
-    data, hidden = np.ma.getdata(array), np.ma.getmask(array)
+    data, hidden = np.ma.getdata(array, subok=False), np.ma.getmask(array)
     if not np.any(hidden):
         return data, None
-    data, fill = padded(data, np.ma.getmaskarray(array), None, name)
+    taken = () if nan is None or nan == PADDING else (float(nan),)
+    data, fill = padded(data, np.ma.getmaskarray(array), None, name, taken)
     return data, (fill, fill)
 
 
@@ -87,6 +95,7 @@ def padded(
     missing: NDArray[np.bool_],
     padding: tuple[float, float] | None,
     name: str,
+    taken: tuple[float, ...] = (),
 ) -> tuple[NDArray[Any], float]:
     """A copy with padding where values are missing, and that value.
 
@@ -96,6 +105,7 @@ def padded(
         padding: what is padding already, or None to choose a value that no voxel has; the
             copy has a wider type where every value of this one is in use.
         name: the scan.
+        taken: further values that are no padding, where voxels are floats.
 
     Raises:
         InputError: nothing is left, or no value is free.
@@ -105,6 +115,10 @@ def padded(
         real = real[np.isfinite(real)]
     if not real.size:
         raise InputError(f"{name} holds no value: every voxel is hidden or not finite.")
+    if data.dtype.kind == "f" and not np.isfinite(data[~missing]).all():
+        with np.errstate(over="ignore"):
+            values = np.array(taken, data.dtype)
+        real = np.concatenate([real, values[np.isfinite(values)]])
     dtype = data.dtype
     fill = padding[0] if padding is not None else None
     while fill is None:

@@ -58,7 +58,8 @@ def read_nifti(path: Path, options: ReadOptions = _DEFAULTS) -> Volume:
 
     Raises:
         UnsupportedFormatError: no NIfTI, or voxels that are no scalars on a grid.
-        CorruptFileError: truncated, or a checksum that is wrong.
+        CorruptFileError: truncated, a checksum that is wrong, or a slope whose intercept is
+            no number.
         InputError: several volumes and no index, an index out of range, or an option
             that NIfTI has no use for.
     """
@@ -77,10 +78,11 @@ def read_nifti(path: Path, options: ReadOptions = _DEFAULTS) -> Volume:
     index = chosen_volume(options.volume_index, volumes, voxels_each, path.name)
     place = place_of(header, path.name, strict=options.strict)
     first = _first_voxel(header, path, paired=data_path != header_path)
+    rescale = _rescale(header, path)
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     voxels = span_of(data_path, first + index * size, size, first + volumes * size)
     return Volume(
-        data=_scaled(_native(voxels.view(dtype)).reshape(shape, order="F"), header),
+        data=_scaled(_native(voxels.view(dtype)).reshape(shape, order="F"), rescale),
         affine=place.affine,
         name=stem(path),
         warnings=place.warnings,
@@ -257,12 +259,22 @@ def _native(stored: NDArray[Any]) -> NDArray[Any]:
     return stored.byteswap(inplace=True).view(stored.dtype.newbyteorder())
 
 
-def _scaled(stored: NDArray[Any], header: Any) -> NDArray[Any]:
+def _rescale(header: Any, path: Path) -> tuple[float, float]:
+    """Slope and intercept; a slope that is 0 or no number means that there is no rescale."""
     slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
     if not np.isfinite(slope) or slope == 0:
-        return stored
-    inter = inter if np.isfinite(inter) else 0.0
-    if (slope, inter) == (1.0, 0.0):
+        return 1.0, 0.0
+    if not np.isfinite(inter):
+        raise CorruptFileError(
+            f"{path.name} states the slope {slope:g} for its values, but its intercept (scl_inter) "
+            f"is {inter:g}. Convert the original scan again, or repair the header."
+        )
+    return slope, inter
+
+
+def _scaled(stored: NDArray[Any], rescale: tuple[float, float]) -> NDArray[Any]:
+    slope, inter = rescale
+    if rescale == (1.0, 0.0):
         return stored
     kind = np.float64 if stored.dtype.itemsize > 2 and stored.dtype != np.float32 else np.float32
     values: NDArray[Any] = stored.astype(kind)

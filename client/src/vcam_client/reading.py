@@ -149,7 +149,8 @@ def as_volume(
         affine[2, 0], affine[1, 1] = slices, -rows
     else:
         affine[1, 0], affine[2, 1] = -slices, -rows
-    data, padding = unmasked(scan, "The array")
+    nan = check_nan(nan)
+    data, padding = unmasked(scan, "The array", nan)
     volume = Volume(
         data=data if data.ndim == 3 else data[None],
         affine=affine,
@@ -159,7 +160,7 @@ def as_volume(
         anatomical=False,
         slowest_first=True,
     )
-    return without_nan(volume, check_nan(nan))
+    return without_nan(volume, nan)
 
 
 def read_options(

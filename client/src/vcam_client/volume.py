@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -49,8 +50,8 @@ class Volume:
             results carry it unchanged; None for other sources.
 
     Raises:
-        InputError: the array is not 3-D, plain and real, the affine is not regular, or no voxel
-            of this type can be padding.
+        InputError: the array is not 3-D, plain and real, the affine is not real, 4×4 and
+            regular, or padding is not two numbers that voxels of this type can hold.
     """
 
     data: NDArray[Any] = field(repr=False)
@@ -84,7 +85,7 @@ class Volume:
                 "Expected a 3-D array of real numbers, received "
                 f"{data.dtype} {data.shape}. Choose one volume of scalar voxels."
             )
-        object.__setattr__(self, "data", _read_only(data.view()))
+        object.__setattr__(self, "data", _read_only(data.view(np.ndarray)))
         object.__setattr__(self, "affine", _read_only(_checked_affine(self.affine)))
         if self.padding is not None:
             object.__setattr__(self, "padding", _in_type(self.padding, data.dtype))
@@ -123,7 +124,7 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _checked_affine(given: NDArray[np.float64]) -> NDArray[np.float64]:
-    affine = np.array(given, np.float64)
+    affine = _real(given)
     if affine.shape != (4, 4) or not np.isfinite(affine).all():
         raise InputError("Expected a finite 4×4 affine. Repair the geometry of the file.")
     if np.abs(affine[3] - (0, 0, 0, 1)).max() > _ROUNDING:
@@ -143,9 +144,38 @@ def _checked_affine(given: NDArray[np.float64]) -> NDArray[np.float64]:
     return affine
 
 
-def _in_type(padding: tuple[float, float], dtype: np.dtype[Any]) -> tuple[float, float]:
+def _real(given: Any) -> NDArray[np.float64]:
+    """A copy of an affine, float64; nothing of it is lost on the way."""
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise _no_affine("rows of different lengths") from error
+    if np.ma.is_masked(given):
+        raise _no_affine("masked ones")
+    if array.dtype.kind not in "biuf":
+        kinds = {"c": "complex ones", "U": "texts", "S": "texts"}
+        raise _no_affine(kinds.get(array.dtype.kind, "something else"))
+    with np.errstate(over="ignore"):  # what overflows is refused as not finite
+        return np.array(array, np.float64)
+
+
+def _no_affine(received: str) -> InputError:
+    return InputError(
+        f"Expected a 4×4 affine of real numbers, received {received}. Give a NumPy array of "
+        "float64, or four lists of four numbers."
+    )
+
+
+def _in_type(padding: Any, dtype: np.dtype[Any]) -> tuple[float, float]:
     """Both ends as voxels of this type hold them: a float32 is compared with a float32."""
-    low, high = float(padding[0]), float(padding[1])
+    ends = tuple(padding) if isinstance(padding, tuple | list | np.ndarray) else ()
+    if len(ends) != 2 or not all(isinstance(end, Real | np.bool_) for end in ends):
+        what = f"{len(ends)} values" if len(ends) > 2 else f"{padding!r:.60}"
+        raise InputError(
+            "Expected the lowest and the highest value of padding as two real numbers, received "
+            f"{what}. Give one value twice, or None where all voxels are real."
+        )
+    low, high = map(_as_float, ends)
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
             low, high = (float(dtype.type(v)) for v in (low, high))
@@ -156,10 +186,17 @@ def _in_type(padding: tuple[float, float], dtype: np.dtype[Any]) -> tuple[float,
     if not (fits and low <= high):
         raise InputError(
             "Expected the lowest and the highest value of padding, which voxels of type "
-            f"{dtype} can hold, received {padding[0]} and {padding[1]}. Choose others, or "
+            f"{dtype} can hold, received {low} and {high}. Choose others, or "
             "convert the voxels to a wider type."
         )
     return low, high
+
+
+def _as_float(number: Any) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # an integer beyond all floats
+        return math.inf if number > 0 else -math.inf
 
 
 def _ends(dtype: np.dtype[Any]) -> tuple[int, int]:

@@ -45,6 +45,7 @@ class Frame:
         slope: of the rescale; None where no rescale is stated, 1 where only an intercept is.
         intercept: of the rescale; None where it is not stated.
         rescale_type: "HU", "US", … or "".
+        table_type: the same of a modality table.
         decimal_commas: keywords of functional groups whose numbers have them.
         marks: values of what may tell volumes apart.
     """
@@ -58,6 +59,7 @@ class Frame:
     slope: float | None
     intercept: float | None
     rescale_type: str
+    table_type: str
     decimal_commas: tuple[str, ...]
     marks: dict[str, str] = field(repr=False)
 
@@ -115,6 +117,7 @@ def _frame(instance: Instance, n: int) -> Frame:
         spacing=_spacing(header, look),
         thickness=_thickness(thickness),
         **_rescale(header, look),
+        table_type=_table_type(header),
         marks=marks_of(instance.dataset, look),
         decimal_commas=tuple(look.decimal_commas),
     )
@@ -185,6 +188,11 @@ def _rescale(header: Header, look: Groups) -> dict[str, Any]:
         "intercept": intercept,
         "rescale_type": str(kind or "").upper(),
     }
+
+
+def _table_type(header: Header) -> str:
+    table = header.value("ModalityLUTSequence")
+    return str(table[0].get("ModalityLUTType") or "").upper() if table else ""
 
 
 def _point(value: Any) -> NDArray[np.float64]:

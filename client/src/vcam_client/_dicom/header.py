@@ -98,6 +98,8 @@ _TAGS = [
         "RescaleIntercept",
         "RescaleType",
         "ModalityLUTSequence",
+        "Units",
+        "SUVType",
         "ImagePositionPatient",
         "ImageOrientationPatient",
         "PixelSpacing",

@@ -145,7 +145,7 @@ def read_series(series: Series, path: Path, options: ReadOptions) -> Volume:
 
 
 def ordered_stack(series: Series, path: Path, options: ReadOptions) -> Stack:
-    """The frames of a series in order.
+    """The frames of a series in order, whose values mean the same.
 
     Raises:
         UnsupportedFormatError: it does not say where its pixels lie.
@@ -153,9 +153,14 @@ def ordered_stack(series: Series, path: Path, options: ReadOptions) -> Stack:
             than the rest what their values mean.
         InputError: a spacing is given, and the file states another.
     """
+    ordered = _ordered(series, path, options)
+    refuse_mixed_values(series.frames, path.name)
+    return ordered
+
+
+def _ordered(series: Series, path: Path, options: ReadOptions) -> Stack:
     first = series.frames[0]
     instance, given = first.instance, options.spacing
-    refuse_mixed_values(series.frames, path.name)
     if instance.unplaced:
         if options.strict:
             raise UnsupportedFormatError(
