@@ -1,0 +1,80 @@
+"""`vcam-client predict` over many scans: lists with gaps."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from client.stand_in import stand_in
+
+from vcam_client._cli import main
+
+Predict = Callable[..., Result]
+
+UNFETCHED = "../.git/annex/objects/aa/bb/MD5E-s9--1.nii/MD5E-s9--1.nii"
+
+
+def write(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = np.random.default_rng(0).integers(-1000, 400, (16, 12, 8)).astype(np.int16)
+    nib.save(nib.Nifti1Image(data, np.diag([-2, -2, 3, 1.0])), path)
+    return path
+
+
+def logged(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "results.jsonl").read_bytes().splitlines()]
+
+
+@pytest.fixture
+def predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Predict:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+    def call(*arguments: object, listed: str | None = None) -> Result:
+        with stand_in() as server:
+            monkeypatch.setenv("VCAM_SERVER", server.address)
+            return CliRunner().invoke(main, ["predict", *map(str, arguments)], input=listed)
+
+    return call
+
+
+def test_a_listed_path_that_cannot_be_read_fails_alone(predict: Predict, tmp_path: Path) -> None:
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    for name in ("a.nii", "z.nii"):
+        write(scans / name)
+    (scans / "annexed.nii").symlink_to(UNFETCHED)
+    (scans / "circle.nii").symlink_to("circle.nii")
+    names = ("a.nii", "gone.nii", "annexed.nii", "gone.nii", "circle.nii", "z.nii")
+    paths = "\n".join(str(scans / name) for name in names)
+    done = predict("-", "--out", out, listed=paths)
+    assert done.exit_code == 1
+    assert "2 done, 3 failed" in done.output
+    records = {record["key"]: record for record in logged(out)}
+    assert {key: record["status"] for key, record in records.items()} == {
+        "a.nii": "done",
+        "annexed.nii": "failed",
+        "circle.nii": "failed",
+        "gone.nii": "failed",
+        "z.nii": "done",
+    }
+    said = {key: r["error"] for key, r in records.items() if r["status"] == "failed"}
+    assert all(error["expected"] for error in said.values())
+    assert "There is no file or folder" in said["gone.nii"]["message"]
+    assert "Fetch it with `datalad get`" in said["annexed.nii"]["message"]
+    assert "round in a circle" in said["circle.nii"]["message"]
+
+    write(scans / "gone.nii")
+    again = predict("-", "--out", out, listed=paths)
+    assert again.exit_code == 1
+    assert "1 done, 2 failed, 2 done before" in again.output
+
+
+def test_an_argument_where_nothing_is_ends_the_command(predict: Predict, tmp_path: Path) -> None:
+    scan, out = write(tmp_path / "a.nii"), tmp_path / "out"
+    done = predict(scan, tmp_path / "gone.nii", "--out", out)
+    assert done.exit_code == 1
+    assert "There is no file or folder" in done.output
+    assert not out.exists()
