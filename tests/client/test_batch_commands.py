@@ -1,5 +1,6 @@
-"""`vcam-client predict` over many scans: lists with gaps."""
+"""`vcam-client predict` over many scans: lists with gaps, and names with line breaks."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 from client.stand_in import stand_in
 
 from vcam_client._cli import main
+from vcam_client.table_cells import csv_text
 
 Predict = Callable[..., Result]
 
@@ -78,3 +80,30 @@ def test_an_argument_where_nothing_is_ends_the_command(predict: Predict, tmp_pat
     assert done.exit_code == 1
     assert "There is no file or folder" in done.output
     assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["two\nlines.nii", "two\rlines.nii", "a\r\nb.nii", "a  b.nii"])
+def test_the_table_has_the_keys_of_the_log(predict: Predict, tmp_path: Path, name: str) -> None:
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    write(scans / name)
+    write(scans / "plain.nii")
+    assert predict(scans, "--out", out).exit_code == 0
+    log = logged(out)
+    with (out / "results.csv").open(newline="") as stream:
+        table = list(csv.DictReader(stream))
+    for column in ("key", "result_file"):
+        assert [csv_text(row[column]) for row in table] == [record[column] for record in log]
+    assert {record["key"] for record in log} == {name, "plain.nii"}
+
+
+def test_a_line_break_in_a_name_is_shown_escaped(predict: Predict, tmp_path: Path) -> None:
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    write(scans / "two\nlines.nii")
+    write(scans / "bell\x07\u2028.nii")
+    shown = predict(scans, "--out", out, "--dry-run")
+    assert shown.output.splitlines() == ["bell\\x07\\u2028.nii", "two\\nlines.nii"]
+    asked = predict(scans)
+    assert "  two\\nlines.nii\n" in asked.output
+    (scans / "two\nlines.nii").write_bytes(b"\x5c\x01\x00\x00damaged")
+    failed = predict(scans, "--out", out)
+    assert "two\\nlines.nii: " in failed.output

@@ -11,6 +11,7 @@ import click
 from vcam_client._cli.choosing import choice_options, take_choices
 from vcam_client._cli.connecting import connection_options, model_options, open_client, which_model
 from vcam_client._cli.reading import reading_options, take_reading
+from vcam_client._one_line import one_line
 
 if TYPE_CHECKING:
     from vcam_client.batch import FoundScans, ScanItem, Shard
@@ -84,7 +85,7 @@ def predict(
             _one(client, scan, out or Path(), model, choices, reading, as_json, verbose)
         elif dry_run:
             chosen = part.of(several) if part else several
-            click.echo("\n".join(item.key for item in chosen))
+            click.echo("\n".join(one_line(item.key) for item in chosen))
             _left_out(several)
         else:
             assert out is not None
@@ -126,7 +127,7 @@ def _one_or_several(
             return found[0].path, None  # the reader would look for DICOM
         return (found[0] if follow_links else given), None  # the reader follows no links
     if out is None:
-        names = "\n".join(f"  {item.key}" for item in found[:_LISTED])
+        names = "\n".join(f"  {one_line(item.key)}" for item in found[:_LISTED])
         more = f"\n  … and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
         raise InconsistentSeriesError(
             f"Expected one scan, found {len(found)}:\n{names}{more}\nGive --out FOLDER to score "
