@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from client.calling import TRANSPORTS, run
 from client.dicom_files import write_series
 from client.rest_stand_in import rest_stand_in
-from client.stand_in import StandIn, stand_in
+from client.stand_in import SPEC, StandIn, stand_in
 from real_scans import ROOT, needs_data
 
 from vcam_client import Client, Volume, read_volume
@@ -111,21 +111,39 @@ def test_a_window_that_does_not_begin_at_air_needs_none(window: tuple[float, flo
     """Of a head without its background, values from 0 on are all that is left."""
     stripped = np.where(chest() > 0, np.minimum(chest(), 80), 0)
     assert doubts(stripped, window) == ""
-    assert doubts(between(0, 1)(chest()), window).startswith("they span 1 HU (0 to 1), ")
+    assert doubts(between(0, 1)(chest()), window).startswith(
+        "the values sampled span 1 HU (0 to 1), "
+    )
     assert "more than the 16 bits of CT hold" in doubts(WRONG["a slope of 45"](chest()), window)
 
 
 def test_the_reason_says_what_was_seen() -> None:
     assert doubts(WRONG["the window as 0 to 255"](chest())) == (
-        "none is near air (-1000 HU), where the window begins: they run from 0 to 255"
+        "none of the values sampled is near air (-1000 HU), where the window begins: "
+        "they run from 0 to 255"
     )
     assert doubts(np.rint(chest(0) + 1024)) == (
-        "none is near air (-1000 HU), where the window begins: they run from 24 to 1624"
+        "none of the values sampled is near air (-1000 HU), where the window begins: "
+        "they run from 24 to 1624"
     )
     assert doubts(WRONG["HU times 45"](np.rint(chest(0)))) == (
-        "they run from -45000 to 27000, more than the 16 bits of CT hold"
+        "the values sampled run from -45000 to 27000, more than the 16 bits of CT hold"
     )
-    assert doubts(between(0, 1)(chest())) == ("they span 1 HU (0 to 1), 0.1% of the model's window")
+    assert doubts(WRONG["HU times 10"](chest())).endswith(
+        "% of the values sampled are above 3071 HU, as only metal is"
+    )
+    assert doubts(between(0, 1)(chest())) == (
+        "the values sampled span 1 HU (0 to 1), 0.1% of the model's window"
+    )
+
+
+def test_a_range_is_said_to_be_that_of_the_values_sampled() -> None:
+    values = np.repeat(np.repeat(of_window(0, 255)(chest()), 2, axis=0), 2, axis=1)
+    values[1, 1, 1] = -4000  # beside the sample
+    assert sample_of(volume(values)).min() == 0
+    assert "of the values sampled is near air" in doubts(values)
+    remarks_of = preview(volume(values, units="HU"), SPEC).remarks
+    assert any("of the values sampled is near air" in said for said in remarks_of)
 
 
 def test_models_of_other_units_take_any_values() -> None:
