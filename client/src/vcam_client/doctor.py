@@ -122,8 +122,8 @@ def _addresses(to: Connection) -> Iterator[Check]:
             yield Check(
                 name="address",
                 passed=False,
-                finding=f"Nothing answers at {address} ({error}). {port_hint(address)}Is the server started, and the "
-                "port right (gRPC 8500, REST 8501)?",
+                finding=f"Nothing answers at {address} ({error}). {port_hint(address)}"
+                "Is the server started, and the port right (gRPC 8500, REST 8501)?",
             )
             return
 
