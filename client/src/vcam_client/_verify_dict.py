@@ -96,6 +96,7 @@ def _occlusion(verification: Verification) -> dict[str, Any]:
         "strongest_voxel_ijk": None if voxel is None else list(voxel),
         "strongest_world_ras_mm": list(volume.world(voxel)) if voxel and known else None,
         "strongest_is_marked": occlusion.strongest_is_marked,
+        "strongest_marked_share": occlusion.strongest_marked_share,
         "chance": occlusion.chance,
         "rank_correlation": occlusion.rank_correlation,
     }
