@@ -1,8 +1,12 @@
 """Commands that messages advise reach the same server and model as the one before."""
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from client.stand_in import StandIn, stand_in
@@ -121,3 +125,25 @@ def test_the_path_of_a_forgotten_command_is_quoted(tmp_path: Path) -> None:
     scan.touch()
     done = CliRunner().invoke(main, [str(scan)])
     assert f"vcam-client predict '{scan}'" in done.output
+
+
+def test_an_affine_has_no_negative_zero(tmp_path: Path) -> None:
+    affine = np.array([[-2, -0.0, 1e-9, -1], [-0.0, -2, -1e-9, 0], [0, 0, 3, -0.0], [0, 0, 0, 1]])
+    nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.int16), affine), tmp_path / "scan.nii")
+    shown = CliRunner().invoke(main, ["inspect", str(tmp_path / "scan.nii")])
+    assert "    -2.0000     0.0000     0.0000    -1.0000" in shown.output
+    assert "-0.0000" not in shown.output
+    as_json = CliRunner().invoke(main, ["inspect", str(tmp_path / "scan.nii"), "--json"])
+    assert json.loads(as_json.output)["volume"]["affine_ras_mm"][2] == [0, 0, 3, 0]
+    assert re.search(r"-0\.0\b", as_json.output) is None
+
+
+@pytest.mark.parametrize("command", ["predict", "verify"])
+def test_a_file_in_place_of_the_folder_of_results_is_named(command: str, tmp_path: Path) -> None:
+    scan, taken = tmp_path / "scan.nii", tmp_path / "t.mgz"
+    scan.touch()
+    taken.touch()
+    done = CliRunner().invoke(main, [command, str(scan), "--out", str(taken)])
+    assert done.exit_code == 2
+    said = " ".join(done.output.split())
+    assert f"expected a folder for the results, received the file '{taken}'. Name a folder" in said

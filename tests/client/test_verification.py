@@ -75,7 +75,7 @@ def test_drops_are_what_arithmetic_says() -> None:
     assert found.occlusion.rank_correlation == pytest.approx(expected)
     assert len(found.controls) == CONTROLS
     assert found.verdict is Verdict.SUPPORTED
-    assert "Supported: the score hangs on what the map marks." in describe_verification(found)
+    assert "Supported: the score depends on what the map marks." in describe_verification(found)
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_it_prints_what_became_of_the_score_and_names_its_files() -> None:
         "  hiding the same shape elsewhere, 19 places",
         "  hiding everything else",
         "  strongest block of the occlusion map (",
-        "Supported: the score hangs on what the map marks.",
+        "Supported: the score depends on what the map marks.",
     ):
         assert sum(line.startswith(words) for line in lines) == 1, words
     assert re.search(r"(mostly in|touches) the marked part \(\d+ % of the blocks", done.stdout)

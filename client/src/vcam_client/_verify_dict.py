@@ -85,10 +85,11 @@ def _occlusion(verification: Verification) -> dict[str, Any]:
     prediction: Prediction = verification.prediction
     occlusion, volume = verification.occlusion, prediction.volume
     voxel, known = occlusion.voxel, volume.spacing_known
+    affine = volume.affine @ occlusion.map.cell_to_scan() + 0.0  # no -0
     return {
         "blocks": list(occlusion.logit_drops.shape),
         "block_voxels": list(occlusion.layer.stride),
-        "affine_ras_mm": (volume.affine @ occlusion.map.cell_to_scan()).tolist() if known else None,
+        "affine_ras_mm": affine.tolist() if known else None,
         "logit_drops": occlusion.logit_drops.tolist(),
         "score_drops": occlusion.score_drops.tolist(),
         "largest_logit_drop": float(occlusion.logit_drops.max()),

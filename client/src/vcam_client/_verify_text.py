@@ -96,10 +96,10 @@ def conclusion(verification: Verification) -> str:
             f"Not supported: hiding what the map marks does not lower the {what} clearly more than "
             "hiding the same shape elsewhere."
         )
-    text = f"Supported: the {what} hangs on what the map marks."
+    text = f"Supported: the {what} depends on what the map marks."
     drop, rest = verification.marked_drop, verification.rest_drop
     if drop is not None and rest is not None and rest > drop:
-        text += " It hangs on the rest as well: hiding that lowers it more."
+        text += " It depends on the rest as well: hiding that lowers it more."
     return text
 
 

@@ -1,4 +1,4 @@
-"""Whether a score hangs on what its map marks: the scan scored again with parts of it hidden.
+"""Whether a score depends on what its map marks: the scan scored again with parts of it hidden.
 
     with Client("127.0.0.1:8500") as client:
         verification = client.verify("scan.nii.gz")

@@ -57,7 +57,7 @@ def connection_options(command: Callable[..., None]) -> Callable[..., None]:
                 show_envvar=True,
                 type=click.IntRange(min=1),
                 metavar="N",
-                help="How often a call is tried that finds no server, or a busy one.",
+                help="Attempts in all at a call that finds no server, or a busy one.",
             ),
             click.option(
                 "--tls",
