@@ -91,7 +91,11 @@ CASES = {
     Finding.NO_CONTRAST: ({"contrast": False}, impulse(1, 1, 1), "looks the same to the model"),
     Finding.NOTHING_POSITIVE: ({}, -impulse(1, 1, 1), "no cell of its map is above 0"),
     Finding.FLAT: ({}, np.ones(CELLS), "all cells of its map are alike"),
-    Finding.WEAK: ({}, impulse(1, 1, 1, value=0.9), "30.0% of a typical true positive's"),
+    Finding.WEAK: (
+        {},
+        impulse(1, 1, 1, value=0.9),
+        "30.0% as strong as in a typical true positive",
+    ),
 }
 
 

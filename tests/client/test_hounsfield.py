@@ -111,21 +111,37 @@ def test_a_window_that_does_not_begin_at_air_needs_none(window: tuple[float, flo
     """Of a head without its background, values from 0 on are all that is left."""
     stripped = np.where(chest() > 0, np.minimum(chest(), 80), 0)
     assert doubts(stripped, window) == ""
-    assert doubts(between(0, 1)(chest()), window).startswith("they span 1 HU (0 to 1), ")
+    assert doubts(between(0, 1)(chest()), window).startswith(
+        "the values sampled span 1 HU (0 to 1), "
+    )
     assert "more than the 16 bits of CT hold" in doubts(WRONG["a slope of 45"](chest()), window)
 
 
 def test_the_reason_says_what_was_seen() -> None:
     assert doubts(WRONG["the window as 0 to 255"](chest())) == (
-        "none is near air (-1000 HU), where the window begins: they run from 0 to 255"
+        "none of the values sampled is near air (-1000 HU), where the window begins: "
+        "they run from 0 to 255"
     )
     assert doubts(np.rint(chest(0) + 1024)) == (
-        "none is near air (-1000 HU), where the window begins: they run from 24 to 1624"
+        "none of the values sampled is near air (-1000 HU), where the window begins: "
+        "they run from 24 to 1624"
     )
     assert doubts(WRONG["HU times 45"](np.rint(chest(0)))) == (
-        "they run from -45000 to 27000, more than the 16 bits of CT hold"
+        "the values sampled run from -45000 to 27000, more than the 16 bits of CT hold"
     )
-    assert doubts(between(0, 1)(chest())) == ("they span 1 HU (0 to 1), 0.1% of the model's window")
+    assert doubts(WRONG["HU times 10"](chest())).endswith(
+        "% of the values sampled are below -1200 HU, as nothing is"
+    )
+    assert doubts(between(0, 1)(chest())) == (
+        "the values sampled span 1 HU (0 to 1), 0.1% of the model's window"
+    )
+
+
+def test_a_range_is_said_to_be_that_of_the_values_sampled() -> None:
+    values = np.repeat(np.repeat(of_window(0, 255)(chest()), 2, axis=0), 2, axis=1)
+    values[1, 1, 1] = -4000  # beside the sample
+    assert sample_of(volume(values)).min() == 0
+    assert "of the values sampled is near air" in doubts(values)
 
 
 def test_models_of_other_units_take_any_values() -> None:
@@ -169,7 +185,7 @@ def test_what_ct_holds_is_not_doubted(name: str) -> None:
 def test_padding_is_no_air() -> None:
     data = np.where(chest() < -400, np.float32(-1000), chest() + 1024)
     assert doubts(data) != doubts(data, padding=(-1000, -1000))
-    assert "none is near air" in doubts(data, padding=(-1000, -1000))
+    assert "is near air" in doubts(data, padding=(-1000, -1000))
     assert doubts(np.full((8, 8, 8), -2000.0), padding=(-2000, -2000)) == ""
 
 
@@ -348,8 +364,8 @@ def test_dicom_that_states_hu_is_doubted_by_its_values(server: StandIn, tmp_path
     with Client(server.address) as client:
         said = {p.name: client.predict(p).remarks for p in (good, steep, shifted)}
     assert said["good"] == []
-    assert said["steep"][0].startswith(SAID + "they run from -1024 to ")
-    assert said["shifted"][0].startswith(SAID + "none is near air")
+    assert said["steep"][0].startswith(SAID + "the values sampled run from -1024 to ")
+    assert said["shifted"][0].startswith(SAID + "none of the values sampled is near air")
     stated = "The file states HU, but its values do not look like it: "
     for folder in (steep, shifted):
         found = inspect_scan(folder)

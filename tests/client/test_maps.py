@@ -25,6 +25,7 @@ from PIL import Image
 from vcam_client import Prediction, Volume
 from vcam_client._outlines import SEEN, STRONG, TRUE, draw_around
 from vcam_client._overlay import Shown, _views, overlay_png
+from vcam_client.results import Choices
 from vcam_client.spec import Activation, ExplainDefault, Fit, Grid
 from vcam_client.truth import Truth
 
@@ -190,6 +191,23 @@ def test_without_evidence_no_pixel_has_a_colour(signed: bool) -> None:
     made = prediction(cam, model=with_reference(1.0))
     assert not colourful(overlay_png(made, signed=signed, threshold=0.5)).any()
     assert colourful(overlay_png(prediction(cam), signed=signed, threshold=0.5)).any()
+
+
+def test_a_signed_map_without_anything_against_says_so_in_words() -> None:
+    from vcam_client._text import describe_predictions
+
+    text = describe_predictions([prediction(np.abs(RANDOM))], Choices(signed=True))
+    assert "\n  against  nothing in the map contradicts the class\n" in f"{text}\n"
+
+
+def test_the_legend_compares_the_strongest_cell_with_a_true_positive() -> None:
+    from vcam_client._overlay import _legend_text
+
+    made = prediction(impulse(1, 1, 1, value=0.86), model=with_reference(1.0))
+    assert _legend_text(made, Shown()) == (
+        "evidence for lesion, relative to its strongest cell, 86% as strong as in a typical "
+        "true positive"
+    )
 
 
 def test_a_signed_picture_of_what_speaks_against_says_that_nothing_speaks_for() -> None:

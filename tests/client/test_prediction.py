@@ -163,7 +163,9 @@ def test_the_picture_shows_the_patient_s_left_on_the_right() -> None:
 def test_a_scan_that_is_nothing_for_the_model_is_doubted() -> None:
     soil = Volume(data=np.full((40, 20, 10), 30000, np.uint16), affine=np.diag([1, 1, 8, 1.0]))
     doubted = predict(impulse(1, 1, 1), volume=soil)  # the window is -1000 to 400
-    assert any(r.startswith("100% of the values lie outside the model's") for r in doubted.remarks)
+    assert any(
+        r.startswith("100% of the values sampled are outside the model's") for r in doubted.remarks
+    )
     ct = Volume(data=np.full((40, 20, 10), -50, np.int16), affine=np.diag([1, 1, 8, 1.0]))
     plain = predict(impulse(1, 1, 1), volume=ct)
     assert not any("lie outside the model's window" in r for r in plain.remarks)

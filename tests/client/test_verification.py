@@ -24,7 +24,7 @@ from client.predictions import slices_spec as spec_of_slices
 from PIL import Image
 
 from vcam_client._calls import Answer, Call
-from vcam_client._hiding import CONTROLS
+from vcam_client._hiding import CONTROLS, Blocks
 from vcam_client._ranks import rank_correlation
 from vcam_client._score_logit import score_logits
 from vcam_client._steps import Context, Done, Question, advance
@@ -66,6 +66,8 @@ def test_drops_are_what_arithmetic_says() -> None:
         assert found.occlusion.logit_drops[index] == pytest.approx(drop, abs=1e-6), index
     assert found.occlusion.strongest == PEAK
     assert found.occlusion.strongest_is_marked
+    assert found.occlusion.strongest_marked_share == 1
+    assert "mostly in the marked part (1 % of the blocks touch it)" in describe_verification(found)
     cells = given.map.on_model_grid(given.cam)
     means = cells.reshape(4, 2, 5, 2, 6, 2).mean(axis=(1, 3, 5))
     expected = rank_correlation(found.occlusion.logit_drops.ravel(), means.ravel())
@@ -73,7 +75,30 @@ def test_drops_are_what_arithmetic_says() -> None:
     assert found.occlusion.rank_correlation == pytest.approx(expected)
     assert len(found.controls) == CONTROLS
     assert found.verdict is Verdict.SUPPORTED
-    assert "Supported: the score hangs on what the map marks." in describe_verification(found)
+    assert "Supported: the score depends on what the map marks." in describe_verification(found)
+
+
+@pytest.mark.parametrize(
+    ("side", "share", "words"),
+    [
+        (2, 1.0, "mostly in the marked part (1 % of the blocks touch it)"),
+        (1, 0.125, "touches the marked part (1 % of the blocks do)"),
+    ],
+)
+def test_a_block_that_the_marked_part_only_touches_is_not_in_it(
+    side: int, share: float, words: str
+) -> None:
+    marked = np.zeros((8, 10, 12), bool)
+    marked[tuple(slice(2 * n, 2 * n + side) for n in PEAK)] = True
+    blocks = Blocks(shape=(8, 10, 12), counts=CELLS)
+    found = checked(prediction(impulse(*PEAK), on_the_grid(bright())), one_logit(lesion()))
+    shares = blocks.sums(marked) / 8
+    judged = dataclasses.replace(
+        found, occlusion=dataclasses.replace(found.occlusion, marked_shares=shares)
+    )
+    assert judged.occlusion.strongest_marked_share == share
+    assert judged.occlusion.strongest_is_marked
+    assert words in describe_verification(judged)
 
 
 def test_a_wrong_map_is_not_supported() -> None:
@@ -84,6 +109,7 @@ def test_a_wrong_map_is_not_supported() -> None:
     wrong = checked(prediction(impulse(0, 0, 0), volume), one_logit(lesion()))
     assert wrong.verdict is Verdict.NOT_SUPPORTED
     assert wrong.occlusion.strongest_is_marked is False
+    assert ", outside the marked part (" in describe_verification(wrong)
     assert "Not supported" in describe_verification(wrong)
 
 

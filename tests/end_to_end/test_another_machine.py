@@ -1,5 +1,6 @@
 """`vcam-client` on another user's machine: no home, other encodings, closed pipes, odd names."""
 
+import csv
 import json
 import os
 import shutil
@@ -343,8 +344,12 @@ def test_file_names_that_are_not_text(place: Path, env: dict[str, str]) -> None:
     assert keys == {b"p\xe9/" + raw + b".nii.gz", b"p\xe9/line\nbreak.nii.gz"}
     for record in records:
         assert (place / "out" / record["result_file"]).is_file()
-    table = (place / "out/results.csv").read_text(encoding="utf-8").splitlines()
-    assert len(table) == 3
+    with (place / "out/results.csv").open(encoding="utf-8", newline="") as stream:
+        table = list(csv.DictReader(stream))
+    assert {row["key"] for row in table} == {
+        r"p\udce9/Sch\udce4del.nii.gz",
+        "p\\udce9/line\nbreak.nii.gz",
+    }
     again = user.run("vcam-client", *folder, cwd=place, env=env)
     assert b"0 done, 2 done before" in again.stdout
 

@@ -212,6 +212,30 @@ def _with_port(address: str, port: int, text: str) -> str:
     return f"{host}:{number}"
 
 
+def address_form(address: str) -> str:
+    """How addresses of the same kind are written, such as "http://HOST:PORT"."""
+    if address.startswith(UNIX):
+        return "unix:PATH"
+    scheme, separator, _ = address.rpartition("://")
+    return f"{scheme}{separator}HOST:PORT"
+
+
+def port_hint(address: str) -> str:
+    """A sentence where the end of an IPv6 address may be meant as its port; "" elsewhere.
+
+    "::1:8730" is an address without a port; with one it is "[::1]:8730".
+    """
+    if address.startswith(UNIX):
+        return ""
+    host, port = host_and_port(address)
+    rest, _, meant = host.rpartition(":")
+    default = DEFAULT_REST_PORT if address.startswith("http://") else DEFAULT_PORT
+    if port != default or not meant.isdecimal() or not _is_host(f"[{rest}]"):
+        return ""
+    scheme = "http://" if address.startswith("http://") else ""
+    return f"Where {meant} is the port, write {scheme}[{rest}]:{meant}. "
+
+
 def _is_host(text: str) -> bool:
     """Whether a host may be a name, an IPv4 address, or an IPv6 address in brackets."""
     if not set(text) & set("[]:"):

@@ -19,6 +19,9 @@ UNITS = "HU"
 _SAMPLES = 32
 """Voxels along each axis, at least, that values are judged by."""
 
+_SAMPLED = "the values sampled"
+"""What sentences speak of; those between may be beyond their range."""
+
 _AIR = (-1200.0, -500.0)
 """Air with noise, and lungs, in HU."""
 _FAT = (-500.0, -60.0)
@@ -91,15 +94,16 @@ def _beyond(values: NDArray[np.float64]) -> str:
     """Values that CT can't hold."""
     low, high = float(values.min()), float(values.max())
     if low < _SIXTEEN_BITS[0] or high > _SIXTEEN_BITS[1]:
-        return f"they run from {low:g} to {high:g}, more than the 16 bits of CT hold"
+        return f"{_SAMPLED} run from {low:g} to {high:g}, more than the 16 bits of CT hold"
     metal = _share(values > _TWELVE_BITS)
     if metal > _MUCH_METAL:
-        return f"{metal:.0%} are above {_TWELVE_BITS:g} HU, as only metal is"
+        return f"{metal:.0%} of {_SAMPLED} are above {_TWELVE_BITS:g} HU, as only metal is"
     below = values[values < _AIR[0]]
     if below.size > _MUCH_BELOW * values.size:
         apart = _share(np.abs(below - np.median(below)) > _FILL_SPREAD)
         if apart > _NOT_FILL:
-            return f"{_share(values < _AIR[0]):.0%} are below {_AIR[0]:g} HU, as nothing is"
+            below_air = _share(values < _AIR[0])
+            return f"{below_air:.0%} of {_SAMPLED} are below {_AIR[0]:g} HU, as nothing is"
     return ""
 
 
@@ -110,7 +114,7 @@ def _span(values: NDArray[np.float64], window: tuple[float, float] | None) -> st
     if high - low >= _SPAN * width:
         return ""
     part = "" if window is None else f", {(high - low) / width:.1%} of the model's window"
-    return f"they span {high - low:.3g} HU ({low:g} to {high:g}){part}"
+    return f"{_SAMPLED} span {high - low:.3g} HU ({low:g} to {high:g}){part}"
 
 
 def _shifted(values: NDArray[np.float64], where: str) -> str:
@@ -120,11 +124,14 @@ def _shifted(values: NDArray[np.float64], where: str) -> str:
     if _within(values, _AIR) >= _NO_AIR:
         if dense <= _MOST_DENSE:
             return ""
-        return f"{dense:.0%} of what is not air is above {_DENSE:g} HU, as only bone is"
+        return (
+            f"{dense:.0%} of {_SAMPLED} that are not air are above {_DENSE:g} HU, as only bone is"
+        )
     cropped = _within(values, _FAT) >= _NO_FAT or _is_one_tissue(values)
     if cropped and dense <= _MOST_DENSE:
         return ""
-    return f"none is near air (-1000 HU){where}: they run from {values.min():g} to {values.max():g}"
+    span = f"{values.min():g} to {values.max():g}"
+    return f"none of {_SAMPLED} is near air (-1000 HU){where}: they run from {span}"
 
 
 def _is_one_tissue(values: NDArray[np.float64]) -> bool:

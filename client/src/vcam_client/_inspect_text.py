@@ -76,7 +76,7 @@ def _volume(volume: Volume) -> str:
     facts = describe(volume)
     spacing = facts["spacing_mm"]
     extent = [n * s for n, s in zip(volume.shape, volume.spacing, strict=True)]
-    affine = [" ".join(f"{v:10.4f}" for v in row) for row in volume.affine[:3]]
+    affine = [" ".join(f"{v:10.4f}" for v in row) for row in volume.affine[:3].round(4) + 0.0]
     rows: list[tuple[str, Any]] = [
         ("modality", facts["modality"]),
         ("voxels", f"{_by(volume.shape)}, {facts['dtype']}"),

@@ -280,7 +280,9 @@ def _legend_text(prediction: Prediction, shown: Shown) -> str:
         return prediction.no_evidence
     reference = prediction.explanation.reference_maximum
     strength = float(prediction.cam.max()) / reference if reference else None
-    typical = "" if strength is None else f", {strength:.0%} of a typical true positive's"
+    typical = (
+        "" if strength is None else f", {strength:.0%} as strong as in a typical true positive"
+    )
     return f"evidence for {label}, relative to its strongest cell{typical}"
 
 

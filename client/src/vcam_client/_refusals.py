@@ -3,7 +3,12 @@
 import re
 
 from vcam_client._calls import Target
-from vcam_client._connection import DEFAULT_PORT, DEFAULT_REST_PORT
+from vcam_client._connection import (
+    DEFAULT_PORT,
+    DEFAULT_REST_PORT,
+    address_form,
+    port_hint,
+)
 from vcam_client._gateways import GatewayAnswer, proxy_is_gone, proxy_refused
 from vcam_client._proxies import Proxy
 from vcam_client._sockets import UNIX
@@ -234,8 +239,8 @@ def _unreachable(
     if proxy is not None:
         return proxy_is_gone(proxy, address, details)
     return ServerUnavailableError(
-        f"No model server answers at {address} ({details}). Start one with "
-        "`vcam-serve MODELS`, or name its address with --server HOST:PORT."
+        f"No model server answers at {address} ({details}). {port_hint(address)}Start one with "
+        f"`vcam-serve MODELS`, or name its address with --server {address_form(address)}."
     )
 
 

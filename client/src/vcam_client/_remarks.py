@@ -63,8 +63,9 @@ def _doubts(volume: Volume, window: tuple[float, float] | None, placement: Place
         outside = float(((sample < window[0]) | (sample > window[1])).mean())
         if outside > _MOSTLY:
             doubts.append(
-                f"{outside:.0%} of the values lie outside the model's window of {window[0]:g} to "
-                f"{window[1]:g}: they look the same to it. Is the scan in other units?"
+                f"{outside:.0%} of the values sampled are outside the model's window of "
+                f"{window[0]:g} to {window[1]:g}: they look the same to it. Is the scan in other "
+                "units?"
             )
     filled = placement.filled_share
     if filled < _HARDLY:

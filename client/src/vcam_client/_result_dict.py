@@ -67,7 +67,7 @@ def _explanation(
         "cam": {
             "layer": prediction.layer.name,
             "cells": list(prediction.cam.shape),
-            "affine_ras_mm": None if affine is None else affine.tolist(),
+            "affine_ras_mm": None if affine is None else (affine + 0.0).tolist(),
         },
         "signed": choices.shows_sign(prediction),
         "mask": None if regions is None else _mask(regions),

@@ -136,7 +136,7 @@ def _describe_evidence(prediction: Prediction) -> str:
     if not evidence.found:
         return prediction.no_evidence
     strength = (
-        f"{evidence.strength:.0%} of a typical true positive's; "
+        f"{evidence.strength:.0%} as strong as in a typical true positive; "
         if evidence.strength is not None
         else ""
     )
@@ -156,7 +156,8 @@ def _against(prediction: Prediction) -> _Rows:
     voxel = prediction.map.strongest(np.minimum(prediction.map.signed, 0))
     against = "lowers" if _is_value(prediction) else "against"
     if voxel is None:
-        return [(against, "nothing")]
+        what = "lowers the value" if _is_value(prediction) else "contradicts the class"
+        return [(against, f"nothing in the map {what}")]
     return [(against, f"strongest at {_place(prediction.volume, voxel)}")]
 
 

@@ -85,10 +85,11 @@ def _occlusion(verification: Verification) -> dict[str, Any]:
     prediction: Prediction = verification.prediction
     occlusion, volume = verification.occlusion, prediction.volume
     voxel, known = occlusion.voxel, volume.spacing_known
+    affine = volume.affine @ occlusion.map.cell_to_scan() + 0.0  # no -0
     return {
         "blocks": list(occlusion.logit_drops.shape),
         "block_voxels": list(occlusion.layer.stride),
-        "affine_ras_mm": (volume.affine @ occlusion.map.cell_to_scan()).tolist() if known else None,
+        "affine_ras_mm": affine.tolist() if known else None,
         "logit_drops": occlusion.logit_drops.tolist(),
         "score_drops": occlusion.score_drops.tolist(),
         "largest_logit_drop": float(occlusion.logit_drops.max()),
@@ -96,6 +97,7 @@ def _occlusion(verification: Verification) -> dict[str, Any]:
         "strongest_voxel_ijk": None if voxel is None else list(voxel),
         "strongest_world_ras_mm": list(volume.world(voxel)) if voxel and known else None,
         "strongest_is_marked": occlusion.strongest_is_marked,
+        "strongest_marked_share": occlusion.strongest_marked_share,
         "chance": occlusion.chance,
         "rank_correlation": occlusion.rank_correlation,
     }

@@ -10,6 +10,9 @@ from vcam_client.verification import Outcome, Verdict, Verification
 _COARSE = 0.1
 """Change of a logit from which two decimals say enough."""
 
+_MOSTLY = 0.5
+"""Share of a block from which it is called marked; below it, the block's centre may not be."""
+
 Row = tuple[str, str, str]
 """What is hidden, the score then, and the change of its logit or of the value."""
 
@@ -65,9 +68,15 @@ def describe_occlusion(verification: Verification) -> str:
         return f"no block of the occlusion map ({blocks}) lowers the score"
     drop = format_change(verification, [-float(occlusion.logit_drops.max())])
     text = f"strongest block of the occlusion map ({blocks}): {drop}"
-    if occlusion.strongest_is_marked is not None:
-        where = "in" if occlusion.strongest_is_marked else "outside"
-        text += f", {where} the marked part ({100 * occlusion.chance:.0f} % by chance)"
+    share = occlusion.strongest_marked_share
+    if share is not None:
+        chance = f"{100 * occlusion.chance:.0f} % of the blocks"
+        if share > _MOSTLY:
+            text += f", mostly in the marked part ({chance} touch it)"
+        elif share > 0:
+            text += f", touches the marked part ({chance} do)"
+        else:
+            text += f", outside the marked part ({chance} touch it)"
     if occlusion.rank_correlation is not None:
         correlation = f"{occlusion.rank_correlation:.2f}".replace("-", "−")
         text += f"; rank correlation with the map {correlation}"
@@ -87,10 +96,10 @@ def conclusion(verification: Verification) -> str:
             f"Not supported: hiding what the map marks does not lower the {what} clearly more than "
             "hiding the same shape elsewhere."
         )
-    text = f"Supported: the {what} hangs on what the map marks."
+    text = f"Supported: the {what} depends on what the map marks."
     drop, rest = verification.marked_drop, verification.rest_drop
     if drop is not None and rest is not None and rest > drop:
-        text += " It hangs on the rest as well: hiding that lowers it more."
+        text += " It depends on the rest as well: hiding that lowers it more."
     return text
 
 

@@ -123,7 +123,7 @@ def verify_prediction(prediction: Prediction, plan: Plan) -> Steps[Verification]
             layer=blocks.layer,
             placement=prediction.placement,
             rank_correlation=correlation,
-            marked_blocks=blocks.sums(marked) > 0,
+            marked_shares=blocks.sums(marked) / np.maximum(blocks.sums(subject.real), 1),
             noise=noise,
         ),
         seconds=time.perf_counter() - start,

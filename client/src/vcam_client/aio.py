@@ -216,7 +216,7 @@ class AsyncClient:
         fill: str = "surroundings",
         progress: Progress | None = None,
     ) -> Verification:
-        """Explains one class of a scan, and checks whether its score hangs on what the map marks.
+        """Explains one class of a scan, and checks whether its score depends on what the map marks.
 
         The scan is scored again with parts of it hidden, some 200 times: docs/verify.md.
 

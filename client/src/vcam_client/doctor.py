@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vcam_client._calls import DEFAULT_MODEL
-from vcam_client._connection import Connection, is_loopback
+from vcam_client._connection import Connection, is_loopback, port_hint
 from vcam_client._orientation import AXIS_OF_CODE, SIGN_OF_CODE
 from vcam_client._proxies import Proxy, proxy_of
 from vcam_client._sockets import UNIX, host_and_port, host_name, opened
@@ -122,8 +122,8 @@ def _addresses(to: Connection) -> Iterator[Check]:
             yield Check(
                 name="address",
                 passed=False,
-                finding=f"Nothing answers at {address} ({error}). Is the server started, and the "
-                "port right (gRPC 8500, REST 8501)?",
+                finding=f"Nothing answers at {address} ({error}). {port_hint(address)}"
+                "Is the server started, and the port right (gRPC 8500, REST 8501)?",
             )
             return
 

@@ -175,7 +175,7 @@ def describe(volume: Volume) -> dict[str, Any]:
         "shape": list(volume.shape),
         "spacing_mm": list(volume.spacing) if volume.spacing_known else None,
         "orientation": "".join(volume.orientation),
-        "affine_ras_mm": volume.affine.tolist(),
+        "affine_ras_mm": (volume.affine + 0.0).tolist(),
         "units": volume.units or None,
         "modality": volume.modality or None,
         "dtype": str(volume.data.dtype),

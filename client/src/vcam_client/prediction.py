@@ -240,7 +240,7 @@ class Prediction:
         if not reference:
             return f"{strongest} {largest:.3g} (up to {nothing:.3g} is none)"
         return (
-            f"{strongest} {largest / reference:.1%} of a typical true positive's "
+            f"{strongest} {largest / reference:.1%} as strong as in a typical true positive "
             f"(up to {nothing / reference:.1%} is none)"
         )
 

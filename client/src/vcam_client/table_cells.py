@@ -6,11 +6,13 @@ is written through `CsvWriter`. https://owasp.org/www-community/attacks/CSV_Inje
 """
 
 import csv
+import io
 import re
 from collections.abc import Iterable
 from numbers import Number
 from typing import IO, Any
 
+_LINE_END = "\r\n"
 _GUARD = "'"
 """What a spreadsheet takes as the beginning of text."""
 _FORMULA = re.compile(r"'*(?:[\t\r\n]|\s*[=+\-@＝＋－＠])")
@@ -50,12 +52,18 @@ class CsvWriter:
         end: of each line.
     """
 
-    def __init__(self, stream: IO[str], *, end: str = "\r\n") -> None:
-        self._writer = csv.writer(stream, lineterminator=end)
+    def __init__(self, stream: IO[str], *, end: str = _LINE_END) -> None:
+        self._stream, self._end = stream, end
+        self._line = io.StringIO()
+        # csv quotes a cell for the characters of its own line end alone
+        self._writer = csv.writer(self._line, lineterminator=_LINE_END)
 
     def writerow(self, values: Iterable[Any]) -> None:
-        """Writes one line."""
+        """Writes one row; cells with a line break of any kind are in quotes."""
         self._writer.writerow([csv_cell(value) for value in values])
+        self._stream.write(self._line.getvalue().removesuffix(_LINE_END) + self._end)
+        self._line.seek(0)
+        self._line.truncate()
 
     def writerows(self, rows: Iterable[Iterable[Any]]) -> None:
         """Writes lines."""

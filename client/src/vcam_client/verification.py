@@ -1,4 +1,4 @@
-"""Whether a score hangs on what its map marks: the scan scored again with parts of it hidden.
+"""Whether a score depends on what its map marks: the scan scored again with parts of it hidden.
 
     with Client("127.0.0.1:8500") as client:
         verification = client.verify("scan.nii.gz")
@@ -75,7 +75,7 @@ class OcclusionMap:
         placement: how the scan lies on that grid.
         rank_correlation: Spearman's, of `logit_drops` with the cam averaged over the same
             blocks; None where either is constant, or there is no map to compare with.
-        marked_blocks: bool [*blocks], which of them the marked part touches.
+        marked_shares: float64 [*blocks], how much of what each of them hides is marked.
         noise: magnitude up to which a drop of the logit is none.
     """
 
@@ -84,7 +84,7 @@ class OcclusionMap:
     layer: CamLayer
     placement: Placement = field(repr=False)
     rank_correlation: float | None
-    marked_blocks: NDArray[np.bool_] = field(repr=False)
+    marked_shares: NDArray[np.float64] = field(repr=False)
     noise: float
 
     @property
@@ -94,6 +94,18 @@ class OcclusionMap:
             return None
         d, h, w = np.unravel_index(int(np.argmax(self.logit_drops)), self.logit_drops.shape)
         return int(d), int(h), int(w)
+
+    @property
+    def marked_blocks(self) -> NDArray[np.bool_]:
+        """bool [*blocks], which of them the marked part touches."""
+        return self.marked_shares > 0
+
+    @property
+    def strongest_marked_share(self) -> float | None:
+        """How much of what that block hides is marked; None without either."""
+        if self.strongest is None or not self.marked_blocks.any():
+            return None
+        return float(self.marked_shares[self.strongest])
 
     @property
     def strongest_is_marked(self) -> bool | None:

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shlex
 import sys
 from typing import Any
 
@@ -47,7 +48,7 @@ class _Commands(click.Group):
         except click.UsageError as error:
             if not os.path.exists(args[0]):
                 raise
-            advice = f"To score a scan: vcam-client predict {args[0]}"
+            advice = f"To score a scan: vcam-client predict {shlex.quote(args[0])}"
             raise click.UsageError(f"{error.message} {advice}", ctx) from error
 
     def main(self, *args: Any, **kwargs: Any) -> Any:

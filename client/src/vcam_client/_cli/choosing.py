@@ -1,5 +1,6 @@
 """Options that say what to explain and what to write."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,22 @@ def choice_options(command: Callable[..., None]) -> Callable[..., None]:
     ):
         command = option(command)
     return command
+
+
+def results_folder(
+    _context: click.Context, _option: click.Parameter, value: Path | None
+) -> Path | None:
+    """Where results go, as it was given.
+
+    Raises:
+        click.BadParameter: a file is there.
+    """
+    if value is not None and os.path.exists(value) and not os.path.isdir(value):
+        raise click.BadParameter(
+            f"expected a folder for the results, received the file {str(value)!r}. Name a folder; "
+            "the files in it are named after the scan"
+        )
+    return value
 
 
 def take_choices(options: dict[str, Any]) -> "Choices":

@@ -1,10 +1,12 @@
 """Options that say which server and which model, and the client they make."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from vcam_client.client import Client
@@ -55,7 +57,7 @@ def connection_options(command: Callable[..., None]) -> Callable[..., None]:
                 show_envvar=True,
                 type=click.IntRange(min=1),
                 metavar="N",
-                help="How often a call is tried that finds no server, or a busy one.",
+                help="Attempts in all at a call that finds no server, or a busy one.",
             ),
             click.option(
                 "--tls",
@@ -170,6 +172,29 @@ def open_client(options: dict[str, Any]) -> "Client":
         token=token,
         metadata=[(name, value) for name, _, value in pairs],
     )
+
+
+def options_given(context: click.Context) -> list[str]:
+    """The options of a command line, for the shell, to be repeated with another command.
+
+    Those that come from variables or the settings file hold there as well, and are left out;
+    so are values that are the default. Of --metadata the value is not repeated: it may be secret.
+    """
+    words: list[str] = []
+    for option in context.command.params:
+        given = context.params.get(str(option.name))
+        if context.get_parameter_source(str(option.name)) is not ParameterSource.COMMANDLINE:
+            continue
+        if given == option.get_default(context) and not option.resolve_envvar_value(context):
+            continue
+        name = option.opts[-1]
+        if given is True:
+            words.append(name)
+        elif option.multiple:
+            words += [f"{name} {shlex.quote(text.partition('=')[0])}=…" for text in given]
+        else:
+            words.append(f"{name} {shlex.quote(str(given))}")
+    return words
 
 
 def which_model(options: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,13 @@ from typing import Any
 
 import click
 
-from vcam_client._cli.connecting import connection_options, model_options, open_client, which_model
+from vcam_client._cli.connecting import (
+    connection_options,
+    model_options,
+    open_client,
+    options_given,
+    which_model,
+)
 
 
 @click.command()
@@ -26,6 +32,7 @@ def doctor(context: click.Context, /, **options: Any) -> None:
     came_from = words.get(source.name, "default") if source else "default"
     click.echo(f"settings    {about_settings()}")
     click.echo(f"server      {options['server']} (from {came_from})")
+    repeated = options_given(context)
     model = which_model(options)
     failed = False
     with open_client(options) as client:
@@ -35,4 +42,4 @@ def doctor(context: click.Context, /, **options: Any) -> None:
             failed |= check.passed is False
     if failed:
         sys.exit(1)
-    click.echo("\nAll is well: vcam-client predict SCAN")
+    click.echo(f"\nAll is well: {' '.join(['vcam-client predict SCAN', *repeated])}")

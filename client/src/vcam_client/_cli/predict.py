@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vcam_client._cli.choosing import choice_options, take_choices
+from vcam_client._cli.choosing import choice_options, results_folder, take_choices
 from vcam_client._cli.connecting import connection_options, model_options, open_client, which_model
 from vcam_client._cli.reading import reading_options, take_reading
+from vcam_client._one_line import one_line
 
 if TYPE_CHECKING:
     from vcam_client.batch import FoundScans, ScanItem, Shard
@@ -31,7 +32,8 @@ Examples:
 @click.argument("scans", nargs=-1, required=True, metavar="SCAN...")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path),
+    callback=results_folder,
     show_default="the current folder, for one scan",
     metavar="FOLDER",
     help="Where the result files go.",
@@ -41,7 +43,7 @@ Examples:
 @reading_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and ask for no scores.")
-@click.option("--follow-links", is_flag=True, help="Also what links in folders lead to.")
+@click.option("--follow-links", is_flag=True, help="Follow the links in folders, too.")
 @click.option("--shard", metavar="N/M", help="Of several scans, take the Nth of M parts.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Scans under way at once.")
 @click.option("--again", is_flag=True, help="Also do scans that an earlier run has finished.")
@@ -84,7 +86,7 @@ def predict(
             _one(client, scan, out or Path(), model, choices, reading, as_json, verbose)
         elif dry_run:
             chosen = part.of(several) if part else several
-            click.echo("\n".join(item.key for item in chosen))
+            click.echo("\n".join(one_line(item.key) for item in chosen))
             _left_out(several)
         else:
             assert out is not None
@@ -126,7 +128,7 @@ def _one_or_several(
             return found[0].path, None  # the reader would look for DICOM
         return (found[0] if follow_links else given), None  # the reader follows no links
     if out is None:
-        names = "\n".join(f"  {item.key}" for item in found[:_LISTED])
+        names = "\n".join(f"  {one_line(item.key)}" for item in found[:_LISTED])
         more = f"\n  … and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
         raise InconsistentSeriesError(
             f"Expected one scan, found {len(found)}:\n{names}{more}\nGive --out FOLDER to score "

@@ -42,8 +42,8 @@ def _options(command: Callable[..., None], strict: str) -> Callable[..., None]:
                 "--nan",
                 callback=_nan,
                 metavar="VALUE|padding",
-                help="What voxels are that are NaN or infinite: a value in the scan's units, or "
-                "padding, which no model sees. Refused otherwise.",
+                help="Value for voxels that are NaN or infinite: a number in the scan's units, or "
+                "padding, which no model sees. Such scans are refused without it.",
             ),
             click.option("--strict", is_flag=True, help=strict),
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from vcam_client._cli.choosing import explanation_options
+from vcam_client._cli.choosing import explanation_options, results_folder
 from vcam_client._cli.connecting import connection_options, model_options, open_client, which_model
 from vcam_client._cli.reading import reading_options, take_reading
 
@@ -27,7 +27,8 @@ Examples:
 @click.argument("scan", type=click.Path(path_type=Path))
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path),
+    callback=results_folder,
     default=Path(),
     show_default="the current folder",
     metavar="FOLDER",
@@ -64,7 +65,7 @@ def verify(
     verbose: bool,
     **options: Any,
 ) -> None:
-    """Check an explanation: does the score hang on what the map marks?
+    """Check an explanation: does the score depend on what the map marks?
 
     Scores SCAN again with what the map marks hidden, with the rest hidden, with the same shape
     hidden elsewhere, and block by block. Prints what became of the score and writes

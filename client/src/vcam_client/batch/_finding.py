@@ -51,13 +51,14 @@ def find_scans(arguments: Sequence[str | Path], *, follow_links: bool = False) -
 
     Args:
         arguments: files, folders, patterns such as "scans/*/ct.nii.gz", or "-" for paths
-            on standard input, one in each line or with bytes 0 between them.
+            on standard input, one in each line or with bytes 0 between them. A listed path
+            that can't be read is a scan whose `read` says why, so that the rest is scored.
         follow_links: also what links in folders lead to, each folder once; links round in a
             circle end. Links that are arguments themselves are followed always.
 
     Raises:
-        ScanNotFoundError: a path that is not there, or a pattern that nothing fits.
-        InputError: no scans, or a path that this user may not follow.
+        ScanNotFoundError: an argument that is not there, or a pattern that nothing fits.
+        InputError: no scans, or an argument that this user may not follow.
     """
     search = _Search(follow_links=follow_links)
     given = list(_expanded(arguments))
@@ -79,10 +80,11 @@ def find_scans(arguments: Sequence[str | Path], *, follow_links: bool = False) -
 
 @dataclass(frozen=True, kw_only=True)
 class _Argument:
-    """A path, and the folder that its key is relative to."""
+    """A path, and the folder that its key is relative to; `listed` on standard input."""
 
     path: Path
     base: Path
+    listed: bool = False
 
 
 def _expanded(arguments: Sequence[str | Path]) -> Iterator[_Argument]:
@@ -91,7 +93,7 @@ def _expanded(arguments: Sequence[str | Path]) -> Iterator[_Argument]:
         text = str(argument)
         if text == STANDARD_INPUT:
             for path in listed_on_standard_input():
-                yield _existing(path, several=True)
+                yield _Argument(path=Path(path), base=_parent(Path(path)), listed=True)
         elif glob.has_magic(text) and not os.path.lexists(text):
             matches = sorted(glob.glob(text, recursive=True))
             if not matches:
@@ -132,7 +134,7 @@ def _root(given: Iterable[_Argument]) -> Path:
 
 @dataclass(kw_only=True)
 class _Search:
-    """Files by folder, each once, and what was left out.
+    """Files by folder, each once, listed paths that can't be read, and what was left out.
 
     What is in the folders themselves comes first, and links last: so a scan has its own
     path for a key, whatever leads to it besides.
@@ -140,6 +142,7 @@ class _Search:
 
     follow_links: bool = False
     folders: dict[Path, set[str]] = field(default_factory=dict)
+    unreadable: set[Path] = field(default_factory=set)
     left_out: Counter[str] = field(default_factory=Counter)
     links: list[Path] = field(default_factory=list)
     seen: set[tuple[int, int] | None] = field(default_factory=set)
@@ -147,7 +150,9 @@ class _Search:
     def add(self, argument: _Argument) -> None:
         """A file as it is given; all that a folder holds."""
         path = Path(os.path.abspath(argument.path))
-        if path.is_dir():
+        if argument.listed and not _can_be_read(path):
+            self.unreadable.add(path)
+        elif path.is_dir():
             self._walk(path)
         elif path.name.upper() == "DICOMDIR":
             self._walk(path.parent)
@@ -219,7 +224,7 @@ class _Search:
     def finds(self) -> list[Find]:
         """All scans; headers of DICOM files are read."""
         self._follow()
-        finds: list[Find] = []
+        finds = [Find.of(path, (), ItemKind.FILE) for path in sorted(self.unreadable)]
         dicom: dict[Path, list[str]] = {}
         headers = {folder: data_of_headers(folder, names) for folder, names in self.folders.items()}
         data = {
@@ -269,6 +274,13 @@ def _file(folder: Path, name: str, data: str | None) -> Find:
     """A scan of one file, or of a header and its data, whose bytes count as well."""
     find = Find.of(folder / name, (), ItemKind.FILE)
     return find if data is None else replace(find, size=find.size + bytes_of([folder / data]))
+
+
+def _can_be_read(path: Path) -> bool:
+    """Whether something is at a path, and a file there can be opened."""
+    if why_unreadable(path) is not None:
+        return False
+    return path.is_dir() or os.access(path, os.R_OK)
 
 
 def _is_link(path: Path) -> bool:

@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from vcam_client._missing import without_nan
+from vcam_client._one_line import one_line
 from vcam_client._options import ReadOptions
 from vcam_client.errors import InconsistentSeriesError, InputError
 from vcam_client.volume import Volume
@@ -57,7 +58,8 @@ class ScanItem:
             return read_volume(self.path, **vars(options))
         if options.series is not None:
             raise InputError(
-                f"{self.key} is one scan of those in its folder already. Leave out --series."
+                f"{one_line(self.key)} is one scan of those in its folder already. Leave out "
+                "--series."
             )
         if self.kind is ItemKind.SLICES:
             from vcam_client._slice_folder import read_slices
@@ -71,14 +73,15 @@ class ScanItem:
 
         if options.volume_index is not None:
             raise InputError(
-                f"{self.key} is DICOM; its volumes are series, each a scan. Leave out "
+                f"{one_line(self.key)} is DICOM; its volumes are series, each a scan. Leave out "
                 "--volume-index."
             )
         found = _dicom.find_series_among(self.path / name for name in self.files)
         if self.rank >= len(found.series):
             raise InconsistentSeriesError(
-                f"Expected the {len(self.files)} files of a series in {self.key}, as they were "
-                f"found; now they hold {len(found.series)}. Start again when nothing writes there."
+                f"Expected the {len(self.files)} files of a series in {one_line(self.key)}, as "
+                f"they were found; now they hold {len(found.series)}. Start again when nothing "
+                "writes there."
             )
         return _dicom.read_series(found.series[self.rank], self.path, options)
 

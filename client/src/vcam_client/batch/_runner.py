@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vcam_client import errors
+from vcam_client._one_line import one_line
 from vcam_client._options import ReadOptions
 from vcam_client._result_names import safe_labels
 from vcam_client.batch import _record
@@ -261,7 +262,9 @@ class _Run:
                 total=self.total,
                 seconds=time.monotonic() - self.started,
                 note=note,
-                failure=f"{record['key']}: {error['message']}" if record and error else "",
+                failure=f"{one_line(record['key'])}: {error['message']}"
+                if record and error
+                else "",
                 finished=finished,
             )
         )

@@ -44,16 +44,17 @@ def labels_in(records: Iterable[Mapping[str, Any]], first: Sequence[str]) -> tup
 
 
 def line(values: Iterable[Any]) -> str:
-    """Values separated by commas, on one line."""
+    """Values separated by commas; one with a line break is in quotes, and keeps it."""
     stream = io.StringIO()
-    CsvWriter(stream, end="\n").writerow(
-        [" ".join(v.split("\n")) if isinstance(v, str) else v for v in values]
-    )
+    CsvWriter(stream, end="\n").writerow(values)
     return stream.getvalue()
 
 
 def row(record: Mapping[str, Any], columns: Sequence[str]) -> str:
-    """The line of a record; what it doesn't have is empty."""
+    """The line of a record; what it doesn't have is empty.
+
+    Remarks and errors are put on one line; a key or a path is as the log has it.
+    """
     evidence = _main(record)
     error = record.get("error") or {}
     timings = record.get("timings_s") or {}
@@ -66,12 +67,16 @@ def row(record: Mapping[str, Any], columns: Sequence[str]) -> str:
         **dict(zip(("evidence_i", "evidence_j", "evidence_k"), voxel, strict=True)),
         **dict(zip(("evidence_x_mm", "evidence_y_mm", "evidence_z_mm"), world, strict=True)),
         **{f"{step}_s": timings.get(step) for step in ("read", "prepare", "server", "write")},
-        "remarks": " ".join(record.get("remarks") or ()),
+        "remarks": _on_one_line(" ".join(record.get("remarks") or ())),
         "result_file": record.get("result_file"),
         "error_type": error.get("type"),
-        "error": error.get("message"),
+        "error": _on_one_line(error.get("message") or ""),
     }
     return line(values.get(name) for name in columns)
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split("\n"))
 
 
 def _main(record: Mapping[str, Any]) -> Mapping[str, Any]:

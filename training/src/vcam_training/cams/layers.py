@@ -90,7 +90,7 @@ def last_step(fields: Fields) -> Step | None:
 
 
 def is_bypassed(graph: Graph, removed: Step) -> bool:
-    """Whether the output still hangs on the input without a step."""
+    """Whether the output still depends on the input without a step."""
     reached = {graph.input}
     for step in graph.steps:
         if step is not removed and reached.intersection(step.inputs):

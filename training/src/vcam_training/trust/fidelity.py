@@ -1,4 +1,4 @@
-"""Whether the score hangs on what a map marks: deletion and insertion curves.
+"""Whether the score depends on what a map marks: deletion and insertion curves.
 
 Source: V. Petsiuk, A. Das, K. Saenko, RISE, BMVC 2018. Voxels are replaced in the
 order of the map, the strongest first (deletion), or put back in that order (insertion);

@@ -21,7 +21,7 @@ LEAST_LARGE = 10
 
 WHERE, SCORE, WEIGHTS, CALM, NOTHING = (
     "Where maps point",
-    "Whether the score hangs on it",
+    "Whether the score depends on it",
     "Whether maps depend on the weights",
     "Whether maps keep still",
     "Whether maps can say that there is nothing",
@@ -202,7 +202,7 @@ def fidelity_figures(found: Fidelity) -> list[Figure]:
                 name=name,
                 control=0.0,
                 control_name="a map that says nothing",
-                meaning="Scan by scan; above 0 the score hangs on what maps mark.",
+                meaning="Scan by scan; above 0 the score depends on what maps mark.",
             )
         )
     return figures

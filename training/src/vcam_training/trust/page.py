@@ -64,9 +64,9 @@ def _curves(report: TrustReport) -> str:
         "map, the other control, lowers its curve from the start and changes nothing else. "
         "Shaded: 95 % intervals over scans and draws.</p>"
         f"{image(weight_plot(report), 'Randomisation')}"
-        "</section><section><h2>Does the score hang on what they mark?</h2>"
+        "</section><section><h2>Does the score depend on what they mark?</h2>"
         "<p>Voxels are replaced by the scan's median, or put back, in the order of the map. The "
-        "more the blue curve is away from the grey one, the more the score hangs on what the map "
+        "more the blue curve is away from the grey one, the more the score depends on what the map "
         f"marks.</p>{image(score_plot(report), 'Deletion and insertion')}</section>"
     )
 
