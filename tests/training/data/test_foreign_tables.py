@@ -15,6 +15,7 @@ from vcam_training.config import Config, load
 from vcam_training.data.csv_table import place_of, read_csv
 from vcam_training.data.finding_labels import IGNORED, FindingLabels
 from vcam_training.data.radiographs.chest_xray_table import FINDINGS, read_table
+from vcam_training.data.scans.grid_cache import ScanFile
 from vcam_training.data.scans.scan_table_source import ScanTableSource
 
 COUNT = 24
@@ -149,6 +150,42 @@ def test_backslashes_of_windows_separate_folders(tmp_path: Path) -> None:
     (tmp_path / "scans.csv").write_text("\n".join(["Path,Label", *lines]))
     with pytest.raises(ConfigError, match="2 times"):
         replace(SOURCE, table=str(tmp_path / "scans.csv")).load(tmp_path / "data", quiet)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "./images/0.png",
+        "images/../images/0.png",
+        ".\\images\\0.png",
+        "{folder}/images/0.png",
+        "{name}/images/0.png",
+        "images/link.png",
+        "linked/0.png",
+        "hard.png",
+    ],
+)
+def test_one_scan_in_two_spellings_is_refused(tmp_path: Path, other: str) -> None:
+    names = make_pictures(tmp_path)
+    (tmp_path / "images/link.png").symlink_to("0.png")
+    (tmp_path / "linked").symlink_to("images")
+    (tmp_path / "hard.png").hardlink_to(tmp_path / names[0])
+    other = other.format(folder=tmp_path, name=tmp_path.name)
+    lines = [f"{name},{n}" for n, name in enumerate([*names, other])]
+    (tmp_path / "scans.csv").write_text("\n".join(["path,age", *lines]))
+    source = replace(SOURCE, table=str(tmp_path / "scans.csv"), targets=("age",))
+    with pytest.raises(ConfigError) as caught:
+        source.load(tmp_path / "data", quiet)
+    assert f"found 'images/0.png' 2 times, also as {other!r}." in str(caught.value)
+    assert not (tmp_path / "data").exists()
+
+
+def test_either_file_of_a_pair_stands_for_the_scan(tmp_path: Path) -> None:
+    for name in ("a.hdr", "a.img", "b.img"):
+        (tmp_path / name).touch()
+    one, other, alone = (ScanFile(path=tmp_path / name) for name in ("a.hdr", "a.img", "b.img"))
+    assert one.identity == other.identity
+    assert alone.identity not in (one.identity, ScanFile(path=tmp_path / "b.hdr").identity)
 
 
 def test_a_path_of_another_computer_is_named_as_such(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
 """A list of scans with what is known of each, from a CSV file."""
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,7 +117,7 @@ def read_table(
         [
             *_lines("more fields than columns", source.too_long, lines),
             *_lines("no path", [not path for path in paths], lines),
-            *(f"{path!r} {n} times" for path, n in _counted(paths) if n > 1),
+            *_repeated(scans, paths),
             *_lines("a path of a Windows computer", list(map(is_of_windows, paths)), lines),
             *wrong,
             *_lines(
@@ -219,11 +218,19 @@ def _split_name(text: str) -> str:
     return "validation" if lower in ("val", "valid") else lower if lower in SPLITS else text
 
 
-def _counted(paths: Sequence[str]) -> Iterable[tuple[str, int]]:
-    """Paths as the table has them, and how often each is there, however it is written."""
-    counts = Counter(path.replace("\\", "/") for path in paths if path)
-    first = {path.replace("\\", "/"): path for path in reversed(paths)}
-    return ((first[path], count) for path, count in counts.items())
+def _repeated(scans: Sequence[ScanFile], paths: Sequence[str]) -> list[str]:
+    """Scans in several lines of the table, however these spell the path."""
+    found: dict[object, list[str]] = {}
+    for scan, path in zip(scans, paths, strict=True):
+        if path:
+            found.setdefault(scan.identity, []).append(path)
+    problems = []
+    for same in found.values():
+        first, *others = dict.fromkeys(same)
+        also = f", also as {', '.join(map(repr, others[:_FIRST]))}" if others else ""
+        if len(same) > 1:
+            problems.append(f"{first!r} {len(same)} times{also}")
+    return problems
 
 
 def _lines(what: str, where: Sequence[bool], lines: Sequence[int]) -> list[str]:
