@@ -6,6 +6,7 @@ is written through `CsvWriter`. https://owasp.org/www-community/attacks/CSV_Inje
 """
 
 import csv
+import io
 import re
 from collections.abc import Iterable
 from numbers import Number
@@ -17,6 +18,8 @@ _FORMULA = re.compile(r"'*(?:[\t\r\n]|\s*[=+\-@＝＋－＠])")
 """How text begins that could be run; behind guards, so that each can be taken off again."""
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|nan)")
 
+_BREAKS = "\r\n"
+"""What readers of CSV take for the end of a row unless it is quoted, one or both."""
 _LINES = re.compile(r"\s*[\r\n\v\f\x85\u2028\u2029]+\s*")
 _TICKS = re.compile("`+")
 _MARKUP = re.compile(r"[\\`*\[\]|~]|(?<!\w)_|_(?!\w)")
@@ -51,11 +54,17 @@ class CsvWriter:
     """
 
     def __init__(self, stream: IO[str], *, end: str = "\r\n") -> None:
-        self._writer = csv.writer(stream, lineterminator=end)
+        self._stream, self._end = stream, end
+        self._row = io.StringIO(newline="")
+        # before Python 3.13, csv quotes a line break only where it is in its line terminator
+        self._writer = csv.writer(self._row, lineterminator=_BREAKS)
 
     def writerow(self, values: Iterable[Any]) -> None:
         """Writes one line."""
         self._writer.writerow([csv_cell(value) for value in values])
+        self._stream.write(self._row.getvalue().removesuffix(_BREAKS) + self._end)
+        self._row.seek(0)
+        self._row.truncate()
 
     def writerows(self, rows: Iterable[Iterable[Any]]) -> None:
         """Writes lines."""
