@@ -113,6 +113,69 @@ def test_points_and_commas_in_one_column_are_ambiguous(tmp_path: Path) -> None:
         source.load(tmp_path / "data", quiet)
 
 
+@pytest.mark.parametrize(
+    ("separator", "ages_written", "lines"),
+    [
+        ("\t", ["1,234", "567", "2,345"], "lines 2, 4"),
+        (";", ["1,234", "567", "2,345"], "lines 2, 4"),
+        (";", ["1.234", "567", "2.345"], "lines 2, 4"),
+        ("\t", ["-1,000", "5", "6"], "line 2"),
+        ("\t", ["\N{MINUS SIGN}12,000", "+123,456", "1234"], "lines 2, 3"),
+    ],
+)
+def test_thousands_are_not_read_as_decimals(
+    tmp_path: Path, separator: str, ages_written: list[str], lines: str
+) -> None:
+    names = make_pictures(tmp_path, 3)
+    rows = [f"{name}{separator}{age}" for name, age in zip(names, ages_written, strict=True)]
+    (tmp_path / "scans.csv").write_text("\n".join([f"path{separator}age", *rows]))
+    source = replace(SOURCE, table=str(tmp_path / "scans.csv"), targets=("age",))
+    with pytest.raises(ConfigError) as caught:
+        source.load(tmp_path / "data", quiet)
+    first = ages_written[0]
+    whole = first.replace(",", "").replace(".", "")
+    assert f"{first!r} is {whole} or {first.replace(',', '.')} (write" in str(caught.value)
+    assert f"or {first}0 for the other), in {lines}." in str(caught.value)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("separator", ["\t", ";", ","])
+@pytest.mark.parametrize("other", ["1,5", "0,125", "1234,567", "-0,500", "1,2345", "1,0e3"])
+def test_one_certain_decimal_settles_its_column(tmp_path: Path, separator: str, other: str) -> None:
+    written = ["1,234", "2,345", *[other] * (COUNT - 2)]
+    if separator == ",":
+        written = [text.replace(",", ".") for text in written]
+    names = make_pictures(tmp_path)
+    rows = [f"{name}{separator}{age}" for name, age in zip(names, written, strict=True)]
+    (tmp_path / "scans.csv").write_text("\n".join([f"path{separator}age", *rows]))
+    source = replace(SOURCE, table=str(tmp_path / "scans.csv"), targets=("age",))
+    truth = [float(text.replace(",", ".")) for text in written]
+    assert ages(source, tmp_path) == pytest.approx(dict(zip(names, truth, strict=True)))
+
+
+@pytest.mark.parametrize("separator", ["\t", ","])
+def test_three_decimals_behind_points_are_decimals(tmp_path: Path, separator: str) -> None:
+    """As programs write them, whatever the country."""
+    names = make_pictures(tmp_path)
+    truth = {name: 20.125 + number / 1000 for number, name in enumerate(names)}
+    rows = [f"{name}{separator}{age:.3f}" for name, age in truth.items()]
+    (tmp_path / "scans.csv").write_text("\n".join([f"path{separator}age", *rows]))
+    source = replace(SOURCE, table=str(tmp_path / "scans.csv"), targets=("age",))
+    assert ages(source, tmp_path) == pytest.approx(truth)
+
+
+@pytest.mark.parametrize("targets", [("a", "b"), ("b", "a")])
+def test_commas_of_one_column_allow_none_in_another(
+    tmp_path: Path, targets: tuple[str, str]
+) -> None:
+    make_pictures(tmp_path, 3)
+    lines = ["path;a;b", "images/0.png;1,5;1,5", "images/1.png;2.5;2", "images/2.png;3;3"]
+    (tmp_path / "scans.csv").write_text("\n".join(lines))
+    source = replace(SOURCE, table=str(tmp_path / "scans.csv"), targets=targets)
+    with pytest.raises(ConfigError, match="'1,5', not a number, in line 2"):
+        source.load(tmp_path / "data", quiet)
+
+
 def test_lines_are_numbered_as_in_the_file(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('a,b\n\n"x\ny",1\n,\nz,2\n')
     table = read_csv(tmp_path / "t.csv", "Expected a table", "Look.")

@@ -1,15 +1,23 @@
 """A list of scans with what is known of each, from a CSV file."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client.errors import ConfigError
-from vcam_training.data.csv_table import CsvTable, is_of_windows, number_of, place_of, read_csv
+from vcam_training.data.csv_table import (
+    CsvTable,
+    is_of_windows,
+    number_of,
+    place_of,
+    possible_thousands,
+    read_csv,
+)
 from vcam_training.data.finding_labels import IGNORED, FindingLabels
 from vcam_training.data.problems import refuse
 from vcam_training.data.scans.grid_cache import ScanFile, missing
@@ -93,20 +101,26 @@ def read_table(
     if task is Task.CLASSES:
         names = names or tuple(sorted({text for (text,) in values if text}))
         known = {name: index for index, name in enumerate(names)}
-        labels, wrong = _parsed(values, known.get, f"one of {', '.join(names)}", lines)
+        labels, wrong = _parsed(values, [known.get], f"one of {', '.join(names)}", lines)
         wrong += [f"no scan labelled {name!r}" for name in names if [name] not in values]
         if len(names) == 1:
             wrong.append(f"{names[0]!r} as the label of all scans, no second class")
         found = np.array(labels, np.int32).reshape(len(rows))
     elif task is Task.FINDINGS:
-        labels, wrong = _parsed(values, of_findings.read, "0 or 1", lines)
+        labels, wrong = _parsed(values, [of_findings.read] * len(columns.values), "0 or 1", lines)
         names, found = columns.values, np.array(labels) == 1
         known_labels = np.array(labels) != IGNORED
         refused = {text for row in values for text in row if of_findings.read(text) is None}
         advice = f"{of_findings.advice(refused)} {advice}".strip()
     else:
-        numbers = _numbers(values, decimal_comma=source.has_decimal_commas)
-        labels, wrong = _parsed(values, numbers.get, "a number", lines)
+        texts = list(zip(*values, strict=True))
+        parsers = [_parser_of_numbers(column, source) for column in texts]
+        labels, wrong = _parsed(values, parsers, "a number", lines)
+        wrong += [
+            problem
+            for name, column in zip(columns.values, texts, strict=True)
+            for problem in _thousands(name, column, source)
+        ]
         names, found = columns.values, np.array(labels, np.float32)
     paths = [row[columns.path] for row in rows]
     splits = [_split_name(row.get(columns.split, "")) for row in rows]
@@ -185,10 +199,20 @@ def _rows(file: Path, columns: Columns) -> tuple[list[dict[str, str]], CsvTable]
 
 
 def _parsed(
-    values: Sequence[Sequence[str]], parse: object, expected: str, lines: Sequence[int]
+    values: Sequence[Sequence[str]],
+    parsers: Sequence[Callable[[str], Any]],
+    expected: str,
+    lines: Sequence[int],
 ) -> tuple[list[list], list[str]]:
-    """Values of all lines, and the lines where there is another value than expected."""
-    found = [[parse(text) for text in texts] for texts in values]  # type: ignore[operator]
+    """Values of all lines, and the lines where there is another value than expected.
+
+    Args:
+        values: of each line, those of its columns.
+        parsers: of each column; None is for a text of another kind.
+        expected: what a value is, in words.
+        lines: where the values are in the file.
+    """
+    found = [[parse(text) for parse, text in zip(parsers, texts, strict=True)] for texts in values]
     wrong: dict[str, list[bool]] = {}
     for at, (texts, parsed) in enumerate(zip(values, found, strict=True)):
         for text, value in zip(texts, parsed, strict=True):
@@ -202,15 +226,33 @@ def _parsed(
     return [[0 if value is None else value for value in row] for row in found], problems
 
 
-def _numbers(values: Sequence[Sequence[str]], *, decimal_comma: bool) -> dict[str, float | None]:
-    """What each text is as a number; commas only in columns that have no decimal points."""
-    found: dict[str, float | None] = {}
-    for column in zip(*values, strict=True):
-        commas = decimal_comma and not any("." in text for text in column)
-        for text in column:
-            value = number_of(text, decimal_comma=commas)
-            found[text] = value if value is not None and math.isfinite(value) else None
-    return found
+def _parser_of_numbers(column: Sequence[str], table: CsvTable) -> Callable[[str], float | None]:
+    """Reads the texts of a column; with commas only where it has no decimal points."""
+    commas = table.has_decimal_commas and not any("." in text for text in column)
+
+    def parse(text: str) -> float | None:
+        value = number_of(text, decimal_comma=commas)
+        return value if value is not None and math.isfinite(value) else None
+
+    return parse
+
+
+def _thousands(name: str, column: Sequence[str], table: CsvTable) -> list[str]:
+    """The column as a problem, where its numbers may be a thousand times as large."""
+    if any("." in text for text in column) and any("," in text for text in column):
+        return []  # refused as it is
+    found = possible_thousands(column, table.ambiguous_separators)
+    if not any(found):
+        return []
+    text = column[found.index(True)]
+    mark = "," if "," in text else "."
+    whole, read = text.replace(mark, ""), text.replace(mark, ".")
+    return _lines(
+        f"numbers of {name!r} that may be thousands or decimals, where {text!r} is {whole} or "
+        f"{read} (write {whole}, or {text}0 for the other),",
+        found,
+        table.lines,
+    )
 
 
 def _split_name(text: str) -> str:
