@@ -3,8 +3,6 @@
 import csv
 import io
 import os
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
@@ -22,11 +20,6 @@ _MARKS = (
     (b"\xfe\xff", "utf-16"),
 )
 """Byte order marks, the longer ones first."""
-_THOUSANDS = {
-    mark: re.compile("[+\N{MINUS SIGN}-]?[1-9]\\d{0,2}" + re.escape(mark) + "\\d{3}")
-    for mark in ",."
-}
-"""Numbers that are a thousand times as large where the mark separates thousands."""
 _LONGEST_FIELD = 2**31 - 1
 """Characters; run lengths of a mask may be long."""
 
@@ -51,20 +44,6 @@ class CsvTable:
     def too_long(self) -> tuple[bool, ...]:
         """Of each row, whether it has more fields than there are columns, such as 1,5 for 1.5."""
         return tuple(any(row[len(self.columns) :]) for row in self.rows)
-
-    @property
-    def has_decimal_commas(self) -> bool:
-        """Whether numbers may have them: where fields are not separated by commas."""
-        return self.separator != ","
-
-    @property
-    def ambiguous_separators(self) -> str:
-        """What may be a decimal separator, or one of thousands, as countries have them.
-
-        Points are decimal where commas separate fields, and in tables of programs, which
-        are separated by tabs; Excel has semicolons where its decimal separator is the comma.
-        """
-        return {",": "", "\t": ",", ";": ",."}.get(self.separator, ",")
 
     def column(self, name: str) -> int | None:
         """Where a column is; small and capital letters are alike unless two differ in them.
@@ -169,24 +148,6 @@ def place_of(folder: Path, text: str) -> Path:
 def is_of_windows(text: str) -> bool:
     """Whether it is an absolute path of Windows, which no other system has."""
     return os.name != "nt" and bool(PureWindowsPath(text).drive)
-
-
-def possible_thousands(column: Sequence[str], separators: str) -> list[bool]:
-    """Which numbers of a column may be thousands, such as 1,234; none where another one tells.
-
-    0,125 and 1,5 tell that the commas of their column are decimal.
-
-    Args:
-        column: its fields.
-        separators: that may be those of thousands.
-    """
-    found = [False] * len(column)
-    for mark in separators:
-        texts = [text.strip() for text in column]
-        thousands = [_THOUSANDS[mark].fullmatch(text) is not None for text in texts]
-        if all(one or mark not in text for one, text in zip(thousands, texts, strict=True)):
-            found = [one or other for one, other in zip(found, thousands, strict=True)]
-    return found
 
 
 def number_of(text: str, *, decimal_comma: bool = False) -> float | None:

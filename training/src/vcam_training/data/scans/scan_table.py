@@ -1,6 +1,5 @@
 """A list of scans with what is known of each, from a CSV file."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client.errors import ConfigError
-from vcam_training.data.csv_table import (
-    CsvTable,
-    is_of_windows,
-    number_of,
-    place_of,
-    possible_thousands,
-    read_csv,
-)
+from vcam_training.data.csv_table import CsvTable, is_of_windows, place_of, read_csv
 from vcam_training.data.finding_labels import IGNORED, FindingLabels
+from vcam_training.data.number_column import NumberColumn
 from vcam_training.data.problems import refuse
 from vcam_training.data.scans.grid_cache import ScanFile, missing
 from vcam_training.task import Task
@@ -113,14 +106,10 @@ def read_table(
         refused = {text for row in values for text in row if of_findings.read(text) is None}
         advice = f"{of_findings.advice(refused)} {advice}".strip()
     else:
-        texts = list(zip(*values, strict=True))
-        parsers = [_parser_of_numbers(column, source) for column in texts]
-        labels, wrong = _parsed(values, parsers, "a number", lines)
-        wrong += [
-            problem
-            for name, column in zip(columns.values, texts, strict=True)
-            for problem in _thousands(name, column, source)
-        ]
+        numbers = [NumberColumn(texts, source.separator) for texts in zip(*values, strict=True)]
+        labels, wrong = _parsed(values, [column.read for column in numbers], "a number", lines)
+        for name, column in zip(columns.values, numbers, strict=True):
+            wrong += _lines(f"numbers of {name!r} {column.doubt},", column.may_be_thousands, lines)
         names, found = columns.values, np.array(labels, np.float32)
     paths = [row[columns.path] for row in rows]
     splits = [_split_name(row.get(columns.split, "")) for row in rows]
@@ -224,35 +213,6 @@ def _parsed(
         for line in _lines(f"{text!r}, not {expected},", where, lines)
     ]
     return [[0 if value is None else value for value in row] for row in found], problems
-
-
-def _parser_of_numbers(column: Sequence[str], table: CsvTable) -> Callable[[str], float | None]:
-    """Reads the texts of a column; with commas only where it has no decimal points."""
-    commas = table.has_decimal_commas and not any("." in text for text in column)
-
-    def parse(text: str) -> float | None:
-        value = number_of(text, decimal_comma=commas)
-        return value if value is not None and math.isfinite(value) else None
-
-    return parse
-
-
-def _thousands(name: str, column: Sequence[str], table: CsvTable) -> list[str]:
-    """The column as a problem, where its numbers may be a thousand times as large."""
-    if any("." in text for text in column) and any("," in text for text in column):
-        return []  # refused as it is
-    found = possible_thousands(column, table.ambiguous_separators)
-    if not any(found):
-        return []
-    text = column[found.index(True)]
-    mark = "," if "," in text else "."
-    whole, read = text.replace(mark, ""), text.replace(mark, ".")
-    return _lines(
-        f"numbers of {name!r} that may be thousands or decimals, where {text!r} is {whole} or "
-        f"{read} (write {whole}, or {text}0 for the other),",
-        found,
-        table.lines,
-    )
 
 
 def _split_name(text: str) -> str:
