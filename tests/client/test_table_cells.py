@@ -64,6 +64,17 @@ def test_other_text_and_numbers_stay(text: str) -> None:
     assert csv_text(text) == text
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("text", ["a\rb", "a\r", "a\nb", "a\r\nb", "\r", "a,b", 'a"b', ""])
+def test_a_row_stays_one_row(text: str, end: str) -> None:
+    stream = io.StringIO(newline="")
+    CsvWriter(stream, end=end).writerows([["x", text, 1], [text, "y", 2]])
+    assert stream.getvalue().endswith("2" + end)
+    first, second = csv.reader(io.StringIO(stream.getvalue(), newline=""))
+    assert (first[0], csv_text(first[1]), first[2]) == ("x", text, "1")
+    assert (csv_text(second[0]), second[1], second[2]) == (text, "y", "2")
+
+
 def test_values_that_are_numbers_stay_numbers() -> None:
     values = [-1, -0.25, 3, np.float32(-0.1), np.int64(-7), True, None, float("-inf")]
     assert written(*values) == ["-1", "-0.25", "3", "-0.1", "-7", "True", "", "-inf"]
@@ -127,6 +138,19 @@ def test_a_folder_run_over_such_names_goes_on_where_it_stopped(tmp_path: Path) -
         again = run_batch(client, items, out)
         assert (again.done, again.skipped) == (0, 3)
         assert sorted(row["key"] for row in rows(out)) == keys
+
+
+def test_a_carriage_return_in_a_name_tears_no_row_of_a_folder_run(tmp_path: Path) -> None:
+    scans = write_scans(tmp_path / "scans", 1)
+    (scans / "p0").rename(scans / "a\rb")
+    out = tmp_path / "out"
+    with stand_in() as server, Client(server.address, retries=1) as client:
+        items = find_scans([scans])
+        assert run_batch(client, items, out).done == 1
+    with (out / "results.csv").open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert (row["key"], row["status"]) == (items[0].key, "done")
+    assert None not in row
 
 
 MARKDOWN = [

@@ -144,6 +144,39 @@ def test_a_file_that_keras_can_not_read_is_refused(tmp_path: Path) -> None:
             read_network(tmp_path / name)
 
 
+def damaged(content: bytes, kind: str) -> bytes:
+    """A file as a full disk, a broken copy or a failing disk leaves it."""
+    if kind == "changed":
+        middle = len(content) // 2
+        return content[:middle] + b"\xff" * 64 + content[middle + 64 :]
+    return {
+        "empty": b"",
+        "half": content[: len(content) // 2],
+        "without its end": content[:-10],
+        "zeros": bytes(len(content)),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["empty", "half", "without its end", "zeros", "changed"])
+def test_a_damaged_network_is_named_as_such(tmp_path: Path, kind: str) -> None:
+    bare = tmp_path / "mine.keras"
+    small().save(bare)
+    run, version = written_run(tmp_path / "run", 1), written_version(tmp_path / "model" / "1")
+    for place, file, advice in (
+        (bare, bare, "Copy it again"),
+        (run, run / "best.keras", "Put it back from a copy, or train again"),
+        (version, version / MODEL_FILE, "Export the run again"),
+    ):
+        file.write_bytes(damaged(file.read_bytes(), kind))
+        with pytest.raises(ConfigError) as caught:
+            read_network(place)
+        said = str(caught.value)
+        assert f"Expected a Keras model in '{file}', received a" in said
+        assert "damaged" in said or "empty" in said
+        assert advice in said
+        assert "not found" not in said
+
+
 def test_a_network_with_unknown_layers_is_refused(tmp_path: Path) -> None:
     class Mine(layers.Layer):
         def call(self, volume):

@@ -122,7 +122,12 @@ def test_places_without_a_network(tmp_path: Path) -> None:
     mine = PlainCnn(filters=(3,), pools=0).build((8, 8), hu(), 2)
     with pytest.raises(ConfigError, match=r"a run's folder, an exported model's or a \.keras file"):
         start_from(mine, tmp_path)
-    for name, message in (("no.keras", "Keras model in"), ("no.h5", "weights by layer names in")):
+    with pytest.raises(ConfigError, match=r"weights in '.*no\.h5', found no file that can be read"):
+        start_from(mine, tmp_path / "no.h5")
+    for name, message in (
+        ("no.keras", r"Keras model in '.*no\.keras', received a file that is damaged"),
+        ("no.h5", r"weights by layer names in '.*no\.h5', received a file that is damaged"),
+    ):
         (tmp_path / name).write_bytes(b"no network")
         with pytest.raises(ConfigError, match=message):
             start_from(mine, tmp_path / name)

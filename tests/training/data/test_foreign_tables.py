@@ -15,6 +15,7 @@ from vcam_training.config import Config, load
 from vcam_training.data.csv_table import place_of, read_csv
 from vcam_training.data.finding_labels import IGNORED, FindingLabels
 from vcam_training.data.radiographs.chest_xray_table import FINDINGS, read_table
+from vcam_training.data.scans.grid_cache import ScanFile
 from vcam_training.data.scans.scan_table_source import ScanTableSource
 
 COUNT = 24
@@ -112,6 +113,69 @@ def test_points_and_commas_in_one_column_are_ambiguous(tmp_path: Path) -> None:
         source.load(tmp_path / "data", quiet)
 
 
+@pytest.mark.parametrize(
+    ("separator", "ages_written", "lines"),
+    [
+        ("\t", ["1,234", "567", "2,345"], "lines 2, 4"),
+        (";", ["1,234", "567", "2,345"], "lines 2, 4"),
+        (";", ["1.234", "567", "2.345"], "lines 2, 4"),
+        ("\t", ["-1,000", "5", "6"], "line 2"),
+        ("\t", ["\N{MINUS SIGN}12,000", "+123,456", "1234"], "lines 2, 3"),
+    ],
+)
+def test_thousands_are_not_read_as_decimals(
+    tmp_path: Path, separator: str, ages_written: list[str], lines: str
+) -> None:
+    names = make_pictures(tmp_path, 3)
+    rows = [f"{name}{separator}{age}" for name, age in zip(names, ages_written, strict=True)]
+    (tmp_path / "scans.csv").write_text("\n".join([f"path{separator}age", *rows]))
+    source = replace(SOURCE, table=str(tmp_path / "scans.csv"), targets=("age",))
+    with pytest.raises(ConfigError) as caught:
+        source.load(tmp_path / "data", quiet)
+    first = ages_written[0]
+    whole = first.replace(",", "").replace(".", "")
+    assert f"{first!r} is {whole} or {first.replace(',', '.')} (write" in str(caught.value)
+    assert f"or {first}0 for the other), in {lines}." in str(caught.value)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("separator", ["\t", ";", ","])
+@pytest.mark.parametrize("other", ["1,5", "0,125", "1234,567", "-0,500", "1,2345", "1,0e3"])
+def test_one_certain_decimal_settles_its_column(tmp_path: Path, separator: str, other: str) -> None:
+    written = ["1,234", "2,345", *[other] * (COUNT - 2)]
+    if separator == ",":
+        written = [text.replace(",", ".") for text in written]
+    names = make_pictures(tmp_path)
+    rows = [f"{name}{separator}{age}" for name, age in zip(names, written, strict=True)]
+    (tmp_path / "scans.csv").write_text("\n".join([f"path{separator}age", *rows]))
+    source = replace(SOURCE, table=str(tmp_path / "scans.csv"), targets=("age",))
+    truth = [float(text.replace(",", ".")) for text in written]
+    assert ages(source, tmp_path) == pytest.approx(dict(zip(names, truth, strict=True)))
+
+
+@pytest.mark.parametrize("separator", ["\t", ","])
+def test_three_decimals_behind_points_are_decimals(tmp_path: Path, separator: str) -> None:
+    """As programs write them, whatever the country."""
+    names = make_pictures(tmp_path)
+    truth = {name: 20.125 + number / 1000 for number, name in enumerate(names)}
+    rows = [f"{name}{separator}{age:.3f}" for name, age in truth.items()]
+    (tmp_path / "scans.csv").write_text("\n".join([f"path{separator}age", *rows]))
+    source = replace(SOURCE, table=str(tmp_path / "scans.csv"), targets=("age",))
+    assert ages(source, tmp_path) == pytest.approx(truth)
+
+
+@pytest.mark.parametrize("targets", [("a", "b"), ("b", "a")])
+def test_commas_of_one_column_allow_none_in_another(
+    tmp_path: Path, targets: tuple[str, str]
+) -> None:
+    make_pictures(tmp_path, 3)
+    lines = ["path;a;b", "images/0.png;1,5;1,5", "images/1.png;2.5;2", "images/2.png;3;3"]
+    (tmp_path / "scans.csv").write_text("\n".join(lines))
+    source = replace(SOURCE, table=str(tmp_path / "scans.csv"), targets=targets)
+    with pytest.raises(ConfigError, match="'1,5', not a number, in line 2"):
+        source.load(tmp_path / "data", quiet)
+
+
 def test_lines_are_numbered_as_in_the_file(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('a,b\n\n"x\ny",1\n,\nz,2\n')
     table = read_csv(tmp_path / "t.csv", "Expected a table", "Look.")
@@ -149,6 +213,42 @@ def test_backslashes_of_windows_separate_folders(tmp_path: Path) -> None:
     (tmp_path / "scans.csv").write_text("\n".join(["Path,Label", *lines]))
     with pytest.raises(ConfigError, match="2 times"):
         replace(SOURCE, table=str(tmp_path / "scans.csv")).load(tmp_path / "data", quiet)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "./images/0.png",
+        "images/../images/0.png",
+        ".\\images\\0.png",
+        "{folder}/images/0.png",
+        "{name}/images/0.png",
+        "images/link.png",
+        "linked/0.png",
+        "hard.png",
+    ],
+)
+def test_one_scan_in_two_spellings_is_refused(tmp_path: Path, other: str) -> None:
+    names = make_pictures(tmp_path)
+    (tmp_path / "images/link.png").symlink_to("0.png")
+    (tmp_path / "linked").symlink_to("images")
+    (tmp_path / "hard.png").hardlink_to(tmp_path / names[0])
+    other = other.format(folder=tmp_path, name=tmp_path.name)
+    lines = [f"{name},{n}" for n, name in enumerate([*names, other])]
+    (tmp_path / "scans.csv").write_text("\n".join(["path,age", *lines]))
+    source = replace(SOURCE, table=str(tmp_path / "scans.csv"), targets=("age",))
+    with pytest.raises(ConfigError) as caught:
+        source.load(tmp_path / "data", quiet)
+    assert f"found 'images/0.png' 2 times, also as {other!r}." in str(caught.value)
+    assert not (tmp_path / "data").exists()
+
+
+def test_either_file_of_a_pair_stands_for_the_scan(tmp_path: Path) -> None:
+    for name in ("a.hdr", "a.img", "b.img"):
+        (tmp_path / name).touch()
+    one, other, alone = (ScanFile(path=tmp_path / name) for name in ("a.hdr", "a.img", "b.img"))
+    assert one.identity == other.identity
+    assert alone.identity not in (one.identity, ScanFile(path=tmp_path / "b.hdr").identity)
 
 
 def test_a_path_of_another_computer_is_named_as_such(tmp_path: Path) -> None:

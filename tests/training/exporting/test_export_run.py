@@ -68,6 +68,28 @@ def test_every_method_has_the_levels_that_the_run_measured(
     assert spec.default_layer.reference_maximum == spec.default_explanation.reference_maximum
 
 
+@pytest.mark.parametrize(
+    ("content", "received"),
+    [
+        (None, "found no such file"),
+        (b"", "received an empty file"),
+        (b"PK\3\4", "received a file that is damaged or cut off"),
+    ],
+)
+def test_a_run_whose_network_is_damaged_is_not_exported(
+    run: Path, tmp_path: Path, content: bytes | None, received: str
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / "best.keras").unlink()
+    if content is not None:
+        (copy / "best.keras").write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        export_run(copy, tmp_path / "models")
+    assert f"the best network of a run in '{copy / 'best.keras'}', {received}" in str(caught.value)
+    assert "Put it back from a copy" in str(caught.value)
+    assert not (tmp_path / "models").exists()
+
+
 def test_calibration_and_figures_travel_with_the_model(
     run: Path, network: keras.Model, figures: dict
 ) -> None:

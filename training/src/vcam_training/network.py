@@ -9,10 +9,11 @@ from vcam_client.errors import ConfigError
 from vcam_client.spec import ModelSpec
 from vcam_serving.publish import versions
 from vcam_serving.verify import MODEL_FILE, SPEC_FILE
-from vcam_training import intensity as _registers_intensity_layers  # noqa: F401
-from vcam_training import models as _registers_their_layers  # noqa: F401
 from vcam_training.cams._fields import grid_of
+from vcam_training.network_file import OF_A_RUN, load_network
 from vcam_training.run_folder import read_config, read_contract
+
+_OF_A_VERSION = "Export the run again with `vcam-train export`, or copy the version again."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,7 +52,7 @@ def read_network(place: Path | str) -> Network:
     """
     place = Path(place)
     if place.is_file():
-        return Network(path=place, model=_load(place))
+        return Network(path=place, model=load_network(place))
     if (place / "config.json").exists():
         return _of_run(place)
     if (place / SPEC_FILE).exists():
@@ -92,7 +93,7 @@ def _of_run(run: Path) -> Network:
         )
     return Network(
         path=found,
-        model=_load(found),
+        model=load_network(found, advice=OF_A_RUN),
         spacing_mm=read_contract(run).grid.spacing_mm,
         explained=(config.model.target_layer,),
     )
@@ -113,18 +114,7 @@ def _of_version(version: Path) -> Network:
         )
     return Network(
         path=version / MODEL_FILE,
-        model=_load(version / MODEL_FILE),
+        model=load_network(version / MODEL_FILE, advice=_OF_A_VERSION),
         spacing_mm=spec.grid.spacing_mm,
         explained=tuple(layer.name for layer in spec.cam_layers),
     )
-
-
-def _load(path: Path) -> keras.Model:
-    try:
-        return keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        first = str(error).strip().partition("\n")[0]
-        raise ConfigError(
-            f"Expected a Keras model in '{path}', received: {first} Give a file that "
-            "model.save('….keras') wrote, without layers of your own."
-        ) from error

@@ -8,7 +8,6 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from vcam_client.errors import ConfigError
 from vcam_client.spec import CamLayer
 from vcam_training.cams.perfect_map import perfect_map_dice
 from vcam_training.cams.receptive_field import cam_layer
@@ -25,6 +24,7 @@ from vcam_training.inspecting.gallery import draw_gallery
 from vcam_training.learning.history import Row, best, waited
 from vcam_training.learning.pipeline import steps_per_epoch
 from vcam_training.learning.precision import in_float32
+from vcam_training.network_file import OF_A_RUN, load_network
 from vcam_training.results.curves import draw_curves
 from vcam_training.results.run_report import write_run_page, write_run_results
 from vcam_training.run_folder import RunFolder, read_finished
@@ -143,7 +143,7 @@ def _train(
 
     tested = "validation split" if data.is_tested_on_validation else "test split"
     report(f"Evaluating the best checkpoint on the {tested}")
-    network = in_float32(keras.models.load_model(folder.best))
+    network = in_float32(load_network(folder.best, "the best network of the run", OF_A_RUN))
     evaluated = evaluate(network, layer, contract, data.validation, data.test)
     written = write_run_results(folder.path, config, data, network, layer, evaluated)
     kept = best(history, config.monitor).epoch
@@ -182,13 +182,7 @@ def _resumed(checkpoint: Path) -> keras.Model:
     Raises:
         ConfigError: it can't be read.
     """
-    try:
-        return keras.models.load_model(checkpoint)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ConfigError(
-            f"Expected the last epoch's network in '{checkpoint}', received a file that Keras "
-            "can't read. Put it back from a copy, or train again into another folder with --out."
-        ) from error
+    return load_network(checkpoint, "the last epoch's network", OF_A_RUN, with_optimizer=True)
 
 
 def _is_over(config: Config, history: list[Row]) -> bool:

@@ -191,7 +191,7 @@ def options_given(context: click.Context) -> list[str]:
         if given is True:
             words.append(name)
         elif option.multiple:
-            words += [f"{name} {shlex.quote(text.partition('=')[0])}=…" for text in given]
+            words += [f"{name} {shlex.quote(text.partition('=')[0])}=…" for text in given or ()]
         else:
             words.append(f"{name} {shlex.quote(str(given))}")
     return words

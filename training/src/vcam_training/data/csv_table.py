@@ -45,11 +45,6 @@ class CsvTable:
         """Of each row, whether it has more fields than there are columns, such as 1,5 for 1.5."""
         return tuple(any(row[len(self.columns) :]) for row in self.rows)
 
-    @property
-    def has_decimal_commas(self) -> bool:
-        """Whether numbers may have them: where fields are not separated by commas."""
-        return self.separator != ","
-
     def column(self, name: str) -> int | None:
         """Where a column is; small and capital letters are alike unless two differ in them.
 

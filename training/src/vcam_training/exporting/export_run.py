@@ -25,6 +25,7 @@ from vcam_training.evaluation.map_metrics import MAP_METRICS
 from vcam_training.exporting.explanations import explanations
 from vcam_training.exporting.export import export
 from vcam_training.intensity import transform_text
+from vcam_training.network_file import OF_A_RUN, load_network
 from vcam_training.run_folder import read_config, read_contract, read_finished
 
 LICENCE = "Apache-2.0"
@@ -54,14 +55,14 @@ def export_run(
         `<base>/<version>`.
 
     Raises:
-        ConfigError: no finished run, no such layer or method, or a base that holds
-            models, or anything else but versions.
+        ConfigError: no finished run, or its network is damaged; no such layer or method; or
+            a base that holds models, or anything else but versions.
         ServableError: the export can't be verified or published.
     """
     run, base = Path(run), Path(base)
     _check_holds_versions(base)
     measured_on = read_finished(run, "metrics.json")["layer"]
-    model = keras.models.load_model(run / "best.keras")
+    model = load_network(run / "best.keras", "the best network of a run", OF_A_RUN)
     spec = model_spec(run, model, name=name or base.name, layers=layers, method=method)
     version = export(model, spec, base)
     default = spec.default_explanation

@@ -108,10 +108,16 @@ def _in_h5(place: Path) -> dict[str, Weights]:
                 ]
                 for name in layers.attrs["layer_names"]
             }
-    except (OSError, KeyError) as error:
+    except (FileNotFoundError, PermissionError) as error:
         raise ConfigError(
-            f"Expected a file of weights by layer names in '{place}', received: {error} Give a "
-            ".keras file, or an .h5 file as Keras publishes it for its applications."
+            f"Expected a file of weights in '{place}', found no file that can be read. Correct "
+            "start_from."
+        ) from error
+    except (OSError, KeyError, RuntimeError, UnicodeError) as error:
+        raise ConfigError(
+            f"Expected a file of weights by layer names in '{place}', received a file that is "
+            "damaged or has none. Give a .keras file, or an .h5 file as Keras publishes it for its "
+            "applications."
         ) from error
 
 

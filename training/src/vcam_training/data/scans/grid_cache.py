@@ -65,6 +65,22 @@ class ScanFile:
     mask: Path | None = None
     spacing: tuple[float, ...] = ()
 
+    @property
+    def identity(self) -> object:
+        """The same for every way to name the scan: relative, absolute, or by a link.
+
+        Either file of a pair of header and values stands for both.
+        """
+        real = Path(os.path.realpath(self.path))
+        other = _partner(real)
+        if other is not None:
+            real = min(real, other)
+        with contextlib.suppress(OSError):  # `missing` names what isn't there
+            found = real.stat()
+            if real.is_file() and found.st_nlink > 1:  # another name of it, a hard link
+                return found.st_dev, found.st_ino
+        return real
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Grids:
@@ -259,11 +275,17 @@ def _stamp(path: Path, folder: Path) -> list[Any]:
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file())
     else:
-        other = path.with_suffix(_PAIRED.get(path.suffix.lower(), path.suffix))
-        files = [path, *([other] if other != path and other.exists() else [])]
+        other = _partner(path)
+        files = [path] if other is None else [path, other]
     stats = [(file.name, file.stat()) for file in files]
     stamps = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
     return [os.path.relpath(path, folder), stamps]
+
+
+def _partner(path: Path) -> Path | None:
+    """The other file of a pair of header and values, where there is one."""
+    other = path.with_suffix(_PAIRED.get(path.suffix.lower(), path.suffix))
+    return other if other != path and other.exists() else None
 
 
 def _hash(volume: NDArray, mask: NDArray[np.bool_] | None) -> str:

@@ -1,17 +1,17 @@
 """A list of scans with what is known of each, from a CSV file."""
 
-import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client.errors import ConfigError
-from vcam_training.data.csv_table import CsvTable, is_of_windows, number_of, place_of, read_csv
+from vcam_training.data.csv_table import CsvTable, is_of_windows, place_of, read_csv
 from vcam_training.data.finding_labels import IGNORED, FindingLabels
+from vcam_training.data.number_column import NumberColumn
 from vcam_training.data.problems import refuse
 from vcam_training.data.scans.grid_cache import ScanFile, missing
 from vcam_training.task import Task
@@ -94,20 +94,22 @@ def read_table(
     if task is Task.CLASSES:
         names = names or tuple(sorted({text for (text,) in values if text}))
         known = {name: index for index, name in enumerate(names)}
-        labels, wrong = _parsed(values, known.get, f"one of {', '.join(names)}", lines)
+        labels, wrong = _parsed(values, [known.get], f"one of {', '.join(names)}", lines)
         wrong += [f"no scan labelled {name!r}" for name in names if [name] not in values]
         if len(names) == 1:
             wrong.append(f"{names[0]!r} as the label of all scans, no second class")
         found = np.array(labels, np.int32).reshape(len(rows))
     elif task is Task.FINDINGS:
-        labels, wrong = _parsed(values, of_findings.read, "0 or 1", lines)
+        labels, wrong = _parsed(values, [of_findings.read] * len(columns.values), "0 or 1", lines)
         names, found = columns.values, np.array(labels) == 1
         known_labels = np.array(labels) != IGNORED
         refused = {text for row in values for text in row if of_findings.read(text) is None}
         advice = f"{of_findings.advice(refused)} {advice}".strip()
     else:
-        numbers = _numbers(values, decimal_comma=source.has_decimal_commas)
-        labels, wrong = _parsed(values, numbers.get, "a number", lines)
+        numbers = [NumberColumn(texts, source.separator) for texts in zip(*values, strict=True)]
+        labels, wrong = _parsed(values, [column.read for column in numbers], "a number", lines)
+        for name, column in zip(columns.values, numbers, strict=True):
+            wrong += _lines(f"numbers of {name!r} {column.doubt},", column.may_be_thousands, lines)
         names, found = columns.values, np.array(labels, np.float32)
     paths = [row[columns.path] for row in rows]
     splits = [_split_name(row.get(columns.split, "")) for row in rows]
@@ -118,7 +120,7 @@ def read_table(
         [
             *_lines("more fields than columns", source.too_long, lines),
             *_lines("no path", [not path for path in paths], lines),
-            *(f"{path!r} {n} times" for path, n in _counted(paths) if n > 1),
+            *_repeated(scans, paths),
             *_lines("a path of a Windows computer", list(map(is_of_windows, paths)), lines),
             *wrong,
             *_lines(
@@ -186,10 +188,20 @@ def _rows(file: Path, columns: Columns) -> tuple[list[dict[str, str]], CsvTable]
 
 
 def _parsed(
-    values: Sequence[Sequence[str]], parse: object, expected: str, lines: Sequence[int]
+    values: Sequence[Sequence[str]],
+    parsers: Sequence[Callable[[str], Any]],
+    expected: str,
+    lines: Sequence[int],
 ) -> tuple[list[list], list[str]]:
-    """Values of all lines, and the lines where there is another value than expected."""
-    found = [[parse(text) for text in texts] for texts in values]  # type: ignore[operator]
+    """Values of all lines, and the lines where there is another value than expected.
+
+    Args:
+        values: of each line, those of its columns.
+        parsers: of each column; None is for a text of another kind.
+        expected: what a value is, in words.
+        lines: where the values are in the file.
+    """
+    found = [[parse(text) for parse, text in zip(parsers, texts, strict=True)] for texts in values]
     wrong: dict[str, list[bool]] = {}
     for at, (texts, parsed) in enumerate(zip(values, found, strict=True)):
         for text, value in zip(texts, parsed, strict=True):
@@ -203,27 +215,24 @@ def _parsed(
     return [[0 if value is None else value for value in row] for row in found], problems
 
 
-def _numbers(values: Sequence[Sequence[str]], *, decimal_comma: bool) -> dict[str, float | None]:
-    """What each text is as a number; commas only in columns that have no decimal points."""
-    found: dict[str, float | None] = {}
-    for column in zip(*values, strict=True):
-        commas = decimal_comma and not any("." in text for text in column)
-        for text in column:
-            value = number_of(text, decimal_comma=commas)
-            found[text] = value if value is not None and math.isfinite(value) else None
-    return found
-
-
 def _split_name(text: str) -> str:
     lower = text.lower()
     return "validation" if lower in ("val", "valid") else lower if lower in SPLITS else text
 
 
-def _counted(paths: Sequence[str]) -> Iterable[tuple[str, int]]:
-    """Paths as the table has them, and how often each is there, however it is written."""
-    counts = Counter(path.replace("\\", "/") for path in paths if path)
-    first = {path.replace("\\", "/"): path for path in reversed(paths)}
-    return ((first[path], count) for path, count in counts.items())
+def _repeated(scans: Sequence[ScanFile], paths: Sequence[str]) -> list[str]:
+    """Scans in several lines of the table, however these spell the path."""
+    found: dict[object, list[str]] = {}
+    for scan, path in zip(scans, paths, strict=True):
+        if path:
+            found.setdefault(scan.identity, []).append(path)
+    problems = []
+    for same in found.values():
+        first, *others = dict.fromkeys(same)
+        also = f", also as {', '.join(map(repr, others[:_FIRST]))}" if others else ""
+        if len(same) > 1:
+            problems.append(f"{first!r} {len(same)} times{also}")
+    return problems
 
 
 def _lines(what: str, where: Sequence[bool], lines: Sequence[int]) -> list[str]:
