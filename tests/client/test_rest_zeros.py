@@ -137,6 +137,18 @@ def test_a_flag_that_comes_between_calls_is_recognised(
         assert not server.ended
 
 
+def test_after_zeros_no_call_for_text_ends_the_server() -> None:
+    with rest_stand_in() as server, Client(server.address, retries=1) as client:
+        sigmoid(server)
+        client.spec()
+        server.as_tensor_content = True
+        with pytest.raises(ContractError, match="received zeros"):
+            client.scores(SCAN)
+        with pytest.raises(ContractError, match="received zeros"):
+            client.spec()
+        assert not server.ended
+
+
 def test_a_gateway_that_hides_metadata_does_not_hide_zeros() -> None:
     with rest_stand_in() as server, Client(server.address) as client:
         sigmoid(server)

@@ -153,6 +153,7 @@ class RestTransport:
             # this server may not be the one that was checked before: a replica, or one restarted
             probes = list(zeros.probes_like(call, target))
             if self._all_zero(probes, target, version, until):
+                self._has_numbers = False  # the next call for text would end this server
                 raise zeros.zeros_error(self.address, target)
         return answer
 
