@@ -85,6 +85,25 @@ def test_predict_refuses_a_threshold_that_is_no_share(run: Run, tmp_path: Path) 
     assert {path.name for path in tmp_path.iterdir()} == {"scan.nii.gz"}
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("predict", ""), ("predict", "scan.nii.gz", ""), ("predict", "", "--series", "1")),
+        *(("predict", "scan.nii.gz", "--out", ""), ("predict", "scan.nii.gz", "--truth", "")),
+        *(("verify", ""), ("verify", "scan.nii.gz", "--out", "")),
+        *(("inspect", ""), ("inspect", "scan.nii.gz", "--picture", "")),
+        *(("status", "--ca", ""), ("status", "--token-file", "")),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_path_is_refused(run: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert done.returncode in (1, 2)
+    assert "received an empty one" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"scan.nii.gz"}
+
+
 def test_a_folder_of_scans(run: Run, tmp_path: Path) -> None:
     (tmp_path / "scans").mkdir()
     for name in ("a", "b"):

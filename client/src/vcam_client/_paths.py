@@ -30,6 +30,20 @@ _LONGEST_POINTER_BYTES = 2**15
 """git-annex takes no longer file for a pointer; those of Git LFS are below 1024."""
 
 
+def given_path(path: Path | str) -> Path:
+    """The path that a user gives for a scan.
+
+    Raises:
+        InputError: an empty text, which would mean the current folder.
+    """
+    if path == "":
+        raise InputError(
+            "Expected the path of a scan, received an empty one. Check the variable that it comes "
+            "from; . is the current folder."
+        )
+    return Path(path)
+
+
 def why_unreadable(path: Path) -> InputError | None:
     """Why nothing can be read at a path; None where a file or folder is there.
 

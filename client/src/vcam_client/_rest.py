@@ -311,6 +311,7 @@ class RestTransport:
             target=call.target,
             signature=call.signature,
             timeout=self._to.timeout,
+            encrypted=self._to.tls is not None,
             broken=broken,
             proxy=self._proxy,
         )

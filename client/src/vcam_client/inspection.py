@@ -11,7 +11,7 @@ import numpy as np
 from vcam_client._hounsfield import UNITS, not_hounsfield
 from vcam_client._missing import Nan, without_nan
 from vcam_client._options import ReadOptions
-from vcam_client._paths import unreadable, why_unreadable
+from vcam_client._paths import given_path, unreadable, why_unreadable
 from vcam_client.errors import VcamError
 from vcam_client.reading import holds_dicom, read_options, read_volume
 from vcam_client.volume import Volume
@@ -88,9 +88,10 @@ def inspect_scan(
 
     Raises:
         ScanNotFoundError: nothing is there.
-        InputError: an option of the wrong kind, or a path that this user may not follow.
+        InputError: an option of the wrong kind, or a path that is empty or that this user may
+            not follow.
     """
-    path = Path(path)
+    path = given_path(path)
     options = read_options(
         series=series, volume_index=volume_index, spacing=spacing, strict=strict, nan=nan
     )

@@ -10,6 +10,7 @@ import click
 
 from vcam_client._cli.choosing import choice_options, take_choices
 from vcam_client._cli.connecting import connection_options, model_options, open_client, which_model
+from vcam_client._cli.paths import GivenPath
 from vcam_client._cli.reading import reading_options, take_reading
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ Examples:
 @click.argument("scans", nargs=-1, required=True, metavar="SCAN...")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=GivenPath(path_type=Path, file_okay=False),
     show_default="the current folder, for one scan",
     metavar="FOLDER",
     help="Where the result files go.",

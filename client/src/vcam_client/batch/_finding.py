@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vcam_client._foreign import foreign_kind
-from vcam_client._paths import UNFETCHED, is_unfetched, why_unreadable
+from vcam_client._paths import UNFETCHED, given_path, is_unfetched, why_unreadable
 from vcam_client.batch._dicom_folders import series_in
 from vcam_client.batch._found import Find, bytes_of
 from vcam_client.batch._item import FoundScans, ItemKind
@@ -57,7 +57,7 @@ def find_scans(arguments: Sequence[str | Path], *, follow_links: bool = False) -
 
     Raises:
         ScanNotFoundError: a path that is not there, or a pattern that nothing fits.
-        InputError: no scans, or a path that this user may not follow.
+        InputError: no scans, or a path that is empty or that this user may not follow.
     """
     search = _Search(follow_links=follow_links)
     given = list(_expanded(arguments))
@@ -104,7 +104,7 @@ def _expanded(arguments: Sequence[str | Path]) -> Iterator[_Argument]:
 
 
 def _existing(text: str, *, several: bool) -> _Argument:
-    path = Path(text)
+    path = given_path(text)
     problem = why_unreadable(path)
     if problem is not None:
         raise problem
