@@ -27,6 +27,7 @@ _DATA = (".raw", ".zraw", ".raw.gz", *_PAIR)
 _HEADERS = (".hdr", ".hdr.gz")
 
 _LINK = "link, not followed; --follow-links does"
+_NO_FILE = "no regular file"
 _DANGLING = "link to nothing"
 _TWICE = "link to what is found without it"
 
@@ -151,6 +152,8 @@ class _Search:
             self._walk(path)
         elif path.name.upper() == "DICOMDIR":
             self._walk(path.parent)
+        elif path.exists() and not path.is_file():  # fits a pattern
+            self.left_out[_NO_FILE] += 1
         else:
             self.folders.setdefault(path.parent, set()).add(path.name)
 
@@ -299,7 +302,7 @@ def _unfit(path: Path, *, follow_links: bool) -> str:
     if stat.S_ISLNK(found.st_mode):
         return _LINK
     if not stat.S_ISREG(found.st_mode):
-        return "no regular file"
+        return _NO_FILE
     return "" if found.st_size else "empty file"
 
 
