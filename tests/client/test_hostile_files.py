@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import imagecodecs
+import nibabel as nib
 import numpy as np
 import pytest
 from client.dicom_files import write_series
@@ -276,6 +277,16 @@ def test_a_pipe_that_is_given_is_not_opened(
     error = outcome(lambda: read(tmp_path / name))
     assert isinstance(error, UnsupportedFormatError)
     assert "neither a file nor a folder but a pipe. Save the scan as a file" in str(error)
+
+
+@pytest.mark.parametrize(("name", "mate"), [("a.hdr", "a.img"), ("a.img", "a.hdr")])
+def test_a_pipe_is_not_half_of_a_pair(tmp_path: Path, name: str, mate: str) -> None:
+    nib.save(nib.Nifti1Pair(VOXELS, np.eye(4)), tmp_path / "a.hdr")
+    (tmp_path / mate).unlink()
+    os.mkfifo(tmp_path / mate)
+    error = outcome(lambda: read_volume(tmp_path / name))
+    assert isinstance(error, CorruptFileError)
+    assert f"{mate} is missing beside it" in str(error)
 
 
 def test_a_pipe_that_a_pattern_fits_is_left_out(tmp_path: Path) -> None:
