@@ -3,7 +3,9 @@
 import io
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -16,6 +18,7 @@ from vcam_client._options import ReadOptions
 from vcam_client.batch import Shard, find_scans
 from vcam_client.batch._lists import listed
 from vcam_client.errors import InputError, ScanNotFoundError, UnsupportedFormatError
+from vcam_client.inspection import inspect_scan
 from vcam_client.reading import read_volume
 
 VOXELS = np.random.default_rng(0).integers(-1000, 400, (6, 5, 4)).astype(np.int16)
@@ -125,6 +128,19 @@ def test_patterns_lists_and_several_arguments(
         find_scans([f"{tmp_path}/*/pet.nii"])
     with pytest.raises(ScanNotFoundError, match="no file or folder"):
         find_scans([tmp_path / "absent"])
+
+
+@pytest.mark.parametrize("read", [read_volume, inspect_scan, lambda path: find_scans([path])])
+def test_an_empty_path_is_not_the_current_folder(
+    read: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a variable that is not set: `predict "$SCAN"`."""
+    write_nifti(tmp_path / "scan.nii.gz")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"received an empty one.*\. is the current folder"):
+        read("")
+    with pytest.raises(InputError, match="received an empty one"):
+        find_scans(["scan.nii.gz", ""])
 
 
 def test_links_are_not_followed_and_results_of_earlier_runs_left_out(tmp_path: Path) -> None:

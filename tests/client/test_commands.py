@@ -44,6 +44,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Run]:
                 capture_output=True,
                 text=True,
                 check=False,
+                timeout=60,  # ends what would wait for a pipe for ever
             )
 
         yield command
@@ -82,6 +83,25 @@ def test_predict_refuses_a_threshold_that_is_no_share(run: Run, tmp_path: Path) 
         assert done.returncode == 2
         assert "--threshold" in done.stderr
         assert "Traceback" not in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"scan.nii.gz"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("predict", ""), ("predict", "scan.nii.gz", ""), ("predict", "", "--series", "1")),
+        *(("predict", "scan.nii.gz", "--out", ""), ("predict", "scan.nii.gz", "--truth", "")),
+        *(("verify", ""), ("verify", "scan.nii.gz", "--out", "")),
+        *(("inspect", ""), ("inspect", "scan.nii.gz", "--picture", "")),
+        *(("status", "--ca", ""), ("status", "--token-file", "")),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_path_is_refused(run: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert done.returncode in (1, 2)
+    assert "received an empty one" in done.stderr
+    assert "Traceback" not in done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"scan.nii.gz"}
 
 
@@ -124,3 +144,18 @@ def test_the_settings_file_is_read(run: Run, tmp_path: Path) -> None:
     refused = run("info")
     assert refused.returncode == 1
     assert "nonsense" in refused.stderr
+
+
+@pytest.mark.parametrize("command", ["doctor", "status"])
+def test_a_settings_file_that_is_a_pipe_is_refused(run: Run, tmp_path: Path, command: str) -> None:
+    (tmp_path / "config" / "vcam").mkdir(parents=True)
+    os.mkfifo(tmp_path / "config" / "vcam" / "client.toml")
+    done = run(command)
+    assert done.returncode == 1
+    assert "client.toml' is a pipe" in done.stderr
+
+
+def test_the_null_device_is_a_settings_file_without_settings(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "config" / "vcam").mkdir(parents=True)
+    (tmp_path / "config" / "vcam" / "client.toml").symlink_to(os.devnull)
+    assert run("info").returncode == 0

@@ -2,6 +2,7 @@
 
 import pytest
 
+from vcam_client import Client
 from vcam_client._connection import Tls, connection
 from vcam_client.errors import InputError
 
@@ -46,6 +47,7 @@ def test_addresses_are_completed(
         *("ftp://host", "host:port", "host:0", "host:70000", ":8500", ",", "a:1,http://b:2"),
         *("[::1", "::1]:8500", "[::1]8500", "[]:1", "1:2:3", "host:8500:8501", "[host]:1"),
         *("ipv4:127.0.0.1:8500", "host:٣", "unix:/a,b:2"),
+        *("a..b:8500", "http://a..b:8501", f"{'a' * 64}.example:1", f"http://{'a' * 64}.example"),
     ],
 )
 def test_what_is_no_address_is_refused_with_examples(server: str) -> None:
@@ -65,6 +67,29 @@ def test_a_socket_of_which_there_is_no_such_path_is_refused(server: str) -> None
 def test_rest_over_a_unix_socket_is_refused_with_the_address_of_grpc(server: str) -> None:
     with pytest.raises(InputError, match=r"unix:/run/vcam\.sock.*REST is spoken over TCP"):
         connection(server)
+
+
+@pytest.mark.parametrize(
+    "server",
+    ["c\udcfft:8500", "http://c\udcfft", "https://host/c\udcfft", "unix:/run/c\udcfft", "a,\udcff"],
+)
+def test_an_address_that_is_not_utf8_is_refused(server: str) -> None:
+    with pytest.raises(InputError, match=r"Expected an address in UTF-8, received .*\\udcff"):
+        connection(server)
+
+
+def test_names_of_other_scripts_are_hosts() -> None:
+    assert connection("bücher.example").addresses == ("bücher.example:8500",)
+
+
+@pytest.mark.parametrize("scheme", ["", "http://"])
+def test_a_model_whose_name_is_not_utf8_is_refused_before_a_call(scheme: str) -> None:
+    """Bytes of an argument that are not text come as surrogates; neither gRPC nor a URL has any."""
+    with Client(f"{scheme}127.0.0.1:9", retries=1) as client:
+        with pytest.raises(InputError, match="Expected the name of a model in UTF-8"):
+            client.status(model="c\udcfft")
+        with pytest.raises(InputError, match="Expected a version label in UTF-8"):
+            client.spec(label="c\udcfft")
 
 
 def test_tls_follows_from_the_scheme() -> None:

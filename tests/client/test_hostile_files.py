@@ -7,9 +7,11 @@ import struct
 import threading
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import imagecodecs
+import nibabel as nib
 import numpy as np
 import pytest
 from client.dicom_files import write_series
@@ -18,7 +20,9 @@ from soak.seeds import rle_frame
 
 from vcam_client import read_volume
 from vcam_client._dicom import header, sources
+from vcam_client.batch import FoundScans, find_scans
 from vcam_client.errors import CorruptFileError, InputError, UnsupportedFormatError, VcamError
+from vcam_client.inspection import inspect_scan
 
 VOXELS = np.random.default_rng(0).integers(0, 2000, (4, 6, 7)).astype(np.int16)
 PLANE = np.random.default_rng(1).integers(0, 2000, (64, 64)).astype(np.uint16)
@@ -246,6 +250,66 @@ def test_a_pipe_is_no_scan(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.dcm")
     with pytest.raises(UnsupportedFormatError, match="neither a file nor a folder"):
         read_volume(tmp_path / "a.dcm")
+
+
+def outcome(call: Callable[[], object]) -> object:
+    """What a call returns or raises; None where it waits for a pipe that no one writes to."""
+    outcomes: list[object] = []
+
+    def work() -> None:
+        try:
+            outcomes.append(call())
+        except Exception as error:
+            outcomes.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(10)
+    return outcomes[0] if outcomes else None
+
+
+@pytest.mark.parametrize("read", [read_volume, inspect_scan, lambda path: find_scans([path])])
+@pytest.mark.parametrize("name", ["pipe", "pipe.dcm", "pipe.nii.gz", "pipe.zip", "pipe.mhd"])
+def test_a_pipe_that_is_given_is_not_opened(
+    tmp_path: Path, name: str, read: Callable[[Path], object]
+) -> None:
+    os.mkfifo(tmp_path / name)
+    error = outcome(lambda: read(tmp_path / name))
+    assert isinstance(error, UnsupportedFormatError)
+    assert "neither a file nor a folder but a pipe. Save the scan as a file" in str(error)
+
+
+@pytest.mark.parametrize(("name", "mate"), [("a.hdr", "a.img"), ("a.img", "a.hdr")])
+def test_a_pipe_is_not_half_of_a_pair(tmp_path: Path, name: str, mate: str) -> None:
+    nib.save(nib.Nifti1Pair(VOXELS, np.eye(4)), tmp_path / "a.hdr")
+    (tmp_path / mate).unlink()
+    os.mkfifo(tmp_path / mate)
+    error = outcome(lambda: read_volume(tmp_path / name))
+    assert isinstance(error, CorruptFileError)
+    assert f"{mate} is missing beside it" in str(error)
+
+
+def test_a_pipe_that_a_pattern_fits_is_left_out(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.nii.gz")
+    (tmp_path / "b.nii.gz").write_bytes(b"x")
+    found = outcome(lambda: find_scans([f"{tmp_path}/*.nii.gz"]))
+    assert isinstance(found, FoundScans)
+    assert [item.key for item in found] == ["b.nii.gz"]
+    assert found.left_out == {"no regular file": 1}
+
+
+@pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="no /dev/fd here")
+@pytest.mark.parametrize("read", [read_volume, inspect_scan, lambda path: find_scans([path])])
+def test_what_a_shell_gives_in_place_of_a_file_is_refused(read: Callable[[str], object]) -> None:
+    """As in `vcam-client predict <(cat scan.nii.gz)`."""
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, b"\x1f\x8b" + bytes(400))
+        os.close(writing)
+        with pytest.raises(UnsupportedFormatError, match="but a pipe"):
+            read(f"/dev/fd/{reading}")
+    finally:
+        os.close(reading)
 
 
 @pytest.mark.parametrize("name", ["..", ".", "/etc/passwd", "C:\\a", "a/b"])

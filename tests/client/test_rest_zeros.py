@@ -1,17 +1,21 @@
 """A TensorFlow Serving whose REST answers zeros, and ends on a call for text."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from client.calling import predict, run, spec
 from client.rest_stand_in import RestStandIn, every_class, rest_stand_in, signatures
+from client.stand_in import SPEC
+from client.test_client import SCAN
 
 from vcam_client import Client
 from vcam_client._rest_zeros import signatures_of
 from vcam_client.doctor import examine
 from vcam_client.errors import ContractError
+from vcam_client.spec import Activation, ExplainDefault
 
 VCAM = signatures("serving_default", "scores", "gradcam_all", "spec")
 KINDS = pytest.mark.parametrize("kind", ["rest", "async rest"])
@@ -68,6 +72,107 @@ def test_a_server_that_was_started_again_is_asked_again() -> None:
         with pytest.raises(ContractError, match="received zeros"):
             client.spec()
         assert not server.ended
+
+
+def sigmoid(server: RestStandIn) -> None:
+    """Serves a model of findings: zeros are scores that it could have."""
+    highest = ExplainDefault.HIGHEST_FINDING
+    spec = replace(SPEC, activation=Activation.SIGMOID, explain_default=highest)
+    server.metadata, server.spec_json = VCAM, spec.to_json()
+    server.outputs = lambda: {**every_class(), "logits": [[-1.0, 1.0]]}
+
+
+def regression(server: RestStandIn) -> None:
+    target = ExplainDefault.TARGET
+    identity = Activation.IDENTITY
+    spec = replace(SPEC, labels=("age",), activation=identity, explain_default=target, unit="years")
+    server.metadata, server.spec_json = VCAM, spec.to_json()
+    cam = every_class()["cam"][0][1]
+    server.outputs = lambda: {"scores": [[47.5]], "logits": [[47.5]], "cam": [[cam]]}
+
+
+def softmax(server: RestStandIn) -> None:
+    server.metadata = VCAM
+
+
+def scores(client: Any) -> Any:
+    return client.scores(SCAN)
+
+
+MODELS = pytest.mark.parametrize("model", [sigmoid, regression, softmax])
+
+
+@KINDS
+@MODELS
+@pytest.mark.parametrize("call", [scores, predict], ids=["scores", "predict"])
+def test_a_replica_with_the_flag_is_recognised(
+    kind: str, model: Callable[[RestStandIn], None], call: Callable[[Any], Any]
+) -> None:
+    """The spec came from the other replica, so this one was never checked."""
+    with rest_stand_in() as sound, rest_stand_in() as flagged:
+        for server in (sound, flagged):
+            model(server)
+        flagged.as_tensor_content = True
+        with pytest.raises(ContractError, match=r"received zeros.*tensor_content=true") as caught:
+            run(kind, [sound.address, flagged.address], [spec, call, call], retries=1)
+        assert flagged.address in str(caught.value)
+        assert "spec" not in str(caught.value)
+        assert not flagged.ended
+
+
+@KINDS
+@MODELS
+@pytest.mark.parametrize("call", [scores, predict], ids=["scores", "predict"])
+def test_a_flag_that_comes_between_calls_is_recognised(
+    kind: str, model: Callable[[RestStandIn], None], call: Callable[[Any], Any]
+) -> None:
+    with rest_stand_in() as server:
+        model(server)
+
+        def restart(client: Any) -> None:
+            server.as_tensor_content = True
+
+        with pytest.raises(ContractError, match=r"received zeros.*without that flag"):
+            run(kind, server.address, [call, restart, call])
+        assert not server.ended
+
+
+def test_after_zeros_no_call_for_text_ends_the_server() -> None:
+    with rest_stand_in() as server, Client(server.address, retries=1) as client:
+        sigmoid(server)
+        client.spec()
+        server.as_tensor_content = True
+        with pytest.raises(ContractError, match="received zeros"):
+            client.scores(SCAN)
+        with pytest.raises(ContractError, match="received zeros"):
+            client.spec()
+        assert not server.ended
+
+
+def test_a_gateway_that_hides_metadata_does_not_hide_zeros() -> None:
+    with rest_stand_in() as server, Client(server.address) as client:
+        sigmoid(server)
+        original = server.answer
+        server.answer = lambda verb, path, body: (  # type: ignore[method-assign]
+            (403, {}, b"<html>no</html>")
+            if path.endswith("/metadata")
+            else original(verb, path, body)
+        )
+        assert client.scores(SCAN)["lesion"] == 0.75
+        server.as_tensor_content = True
+        with pytest.raises(ContractError, match="received zeros"):
+            client.scores(SCAN)
+
+
+def test_scores_that_are_really_zero_are_answers() -> None:
+    """One call more settles it, as the scores of another volume are not zero."""
+    with rest_stand_in() as server, Client(server.address) as client:
+        regression(server)
+        client.spec()
+        values = [[[0.0]], [[12.5]]]
+        server.outputs = lambda: {"scores": values.pop(0), "logits": [[0.0]]}
+        assert client.scores(SCAN) == {"age": 0.0}
+    assert values == []
 
 
 def test_a_regression_may_answer_zero_once() -> None:

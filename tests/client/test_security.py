@@ -17,7 +17,9 @@ from client.rest_stand_in import RestStandIn, rest_stand_in
 from client.stand_in import StandIn, stand_in
 
 from vcam_client import AsyncClient, Client, Tls
+from vcam_client._calls import Target
 from vcam_client._connection import connection
+from vcam_client._refusals import refused
 from vcam_client.errors import AccessDeniedError, InputError, ServerUnavailableError
 
 TRANSPORTS = ("grpc", "aio", "rest", "async rest")
@@ -267,6 +269,32 @@ def test_passwords_in_addresses_are_refused_without_repeating_them(server: str) 
     with pytest.raises(InputError, match="without a user name") as caught:
         connection(server)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("details", "encrypted"),
+    [
+        ("last error: UNKNOWN: ipv6:%5Bfe80::1%254%5D:8500: tcp handshaker shutdown", False),
+        ("last error: UNKNOWN: ipv6:%5Bfe80::1%254%5D:8500: tcp handshaker shutdown", True),
+        ("the sidecar's certificate is unknown", False),
+    ],
+)
+def test_what_is_not_encrypted_does_not_fail_for_want_of_an_authority(
+    details: str, encrypted: bool
+) -> None:
+    """gRPC's word for a TCP connection that did not come about has "handshake" in it."""
+    error = refused(
+        "UNAVAILABLE",
+        details,
+        address="[fe80::1%eth0]:8500",
+        target=Target(),
+        signature="spec",
+        timeout=1.0,
+        encrypted=encrypted,
+    )
+    assert isinstance(error, ServerUnavailableError)
+    assert "No model server answers" in str(error)
+    assert "--ca" not in str(error)
 
 
 @pytest.mark.parametrize("name", ["tls-gateway.invalid", "ssl.invalid"])

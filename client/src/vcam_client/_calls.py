@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
+from vcam_client._utf8 import require_utf8
 from vcam_client.errors import InputError
 
 DEFAULT_MODEL = "default"
@@ -21,6 +22,9 @@ class Target:
         model: its name on the server.
         version: this version, or None.
         label: the version with this label, or None; not both.
+
+    Raises:
+        InputError: a version and a label, or a text that is not UTF-8.
     """
 
     model: str = DEFAULT_MODEL
@@ -30,6 +34,9 @@ class Target:
     def __post_init__(self) -> None:
         if self.version is not None and self.label is not None:
             raise InputError("Expected a version or a version label, received both. Leave one out.")
+        require_utf8(self.model, "the name of a model")
+        if self.label is not None:
+            require_utf8(self.label, "a version label")
 
     def pinned(self, version: int) -> "Target":
         """The same model at one version."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from vcam_client._retry import Retries
 from vcam_client._sockets import UNIX, host_and_port
 from vcam_client._tls import Tls as Tls
+from vcam_client._utf8 import require_utf8
 from vcam_client.errors import InputError
 
 DEFAULT_PORT = 8500
@@ -118,6 +119,8 @@ def connection(
     """
     given = [server] if isinstance(server, str) else list(server or [DEFAULT_SERVER])
     texts = [part.strip() for text in given for part in text.split(",") if part.strip()]
+    for text in texts:
+        require_utf8(text, "an address")
     if any(_scheme(t) != _UNIX and ("@" in t or set(t) & set(" \t\r\n?#")) for t in texts):
         raise InputError(
             "Expected addresses HOST:PORT without a user name, a query or spaces, received "
@@ -239,7 +242,10 @@ def port_hint(address: str) -> str:
 def _is_host(text: str) -> bool:
     """Whether a host may be a name, an IPv4 address, or an IPv6 address in brackets."""
     if not set(text) & set("[]:"):
-        return bool(text)
+        try:
+            return bool(text.encode("idna"))
+        except UnicodeError:  # an empty or too long part between dots, or a wrong character
+            return False
     try:
         ipaddress.IPv6Address(text.removeprefix("[").removesuffix("]"))
     except ValueError:

@@ -203,6 +203,7 @@ def error_of(
         target=target,
         signature=signature,
         timeout=to.timeout,
+        encrypted=to.tls is not None,
         broken=broken,
         proxy=None if is_loopback(address) else proxy_of(address),
     )

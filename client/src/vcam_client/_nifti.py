@@ -156,7 +156,7 @@ def _files(path: Path) -> tuple[Path, Path]:
         for packed in ("", ".gz"):
             if name.endswith(half + packed):
                 mate = path.with_name(path.name[: -len(half + packed)] + other + packed)
-                if not mate.exists():
+                if not mate.is_file():  # a pipe is not opened
                     raise CorruptFileError(
                         f"{path.name} is one half of a pair; {mate.name} is missing beside it. "
                         "Copy both files to the same folder."

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 from vcam_client.errors import (
@@ -30,6 +31,15 @@ _LONGEST_POINTER_BYTES = 2**15
 """git-annex takes no longer file for a pointer; those of Git LFS are below 1024."""
 
 
+_NOT_FILES = (
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+"""What may be at a path besides files and folders."""
+
+
 def with_name(path: Path) -> Path:
     """A path that ends in a name, which "." and ".." don't: messages and results use it."""
     if path.name not in ("", ".."):
@@ -40,16 +50,32 @@ def with_name(path: Path) -> Path:
         return path
 
 
+def given_path(path: Path | str) -> Path:
+    """The path that a user gives for a scan.
+
+    Raises:
+        InputError: an empty text, which would mean the current folder.
+    """
+    if path == "":
+        raise InputError(
+            "Expected the path of a scan, received an empty one. Check the variable that it comes "
+            "from; . is the current folder."
+        )
+    return Path(path)
+
+
 def why_unreadable(path: Path) -> InputError | None:
     """Why nothing can be read at a path; None where a file or folder is there.
 
     Returns:
         A ScanNotFoundError where nothing is there, a link leads nowhere, or the content
-        of an annexed file was not fetched; an InputError where this user may not look.
+        of an annexed file was not fetched; an UnsupportedFormatError for what is neither
+        a file nor a folder, such as a pipe, which is not opened; an InputError where this
+        user may not look.
     """
     shown = repr(str(path))
     try:
-        path.stat()
+        kind = kind_of_no_file(path)
     except (FileNotFoundError, NotADirectoryError):
         if is_unfetched(path):
             return ScanNotFoundError(
@@ -70,7 +96,27 @@ def why_unreadable(path: Path) -> InputError | None:
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0, "Check the path.")
         return InputError(f"{shown} can't be read: {error.strerror or error}. {advice}")
+    if kind:
+        return UnsupportedFormatError(
+            f"{shown} is neither a file nor a folder but {kind}. Save the scan as a file, and give "
+            "that; a scan is read in several places, not from its start to its end."
+        )
     return None
+
+
+def kind_of_no_file(path: Path) -> str:
+    """What is at a path that is neither a file nor a folder, such as "a pipe"; "" for those.
+
+    Nothing is opened: a pipe waits for whoever writes to it.
+
+    Raises:
+        OSError: nothing is there, or this user may not look.
+        ValueError: not a path.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return ""
+    return next((name for holds, name in _NOT_FILES if holds(mode)), "something else")
 
 
 def unreadable(path: Path, error: OSError) -> CorruptFileError:

@@ -32,6 +32,8 @@ _MOST_CHARACTERS = 500
 _ABOUT_TLS = ("ssl", "certificate", "handshake", "tls", "hostname verification")
 _NO_TLS = ("wrong_version_number", "wrong version number", "http_request", "record layer failure")
 _WANTS_TLS = "server_expects_tls"
+_NO_TCP = "tcp handshaker shutdown"
+"""gRPC's text where there was no connection, long before any TLS."""
 _NAME = (
     "hostname verification",
     "hostname mismatch",
@@ -78,6 +80,7 @@ def refused(
     target: Target,
     signature: str,
     timeout: float,
+    encrypted: bool,
     broken: bool = False,
     proxy: Proxy | None = None,
 ) -> VcamError:
@@ -88,6 +91,7 @@ def refused(
         details: the server's text, or that of the library which carries the call.
         address, target, signature: what was called.
         timeout: seconds that were allowed.
+        encrypted: whether the client speaks TLS to it.
         broken: whether the connection was there and broke during the call.
         proxy: which the call goes through, or None.
     """
@@ -102,7 +106,9 @@ def refused(
             "or raise max_enqueued_batches in its batching parameters."
         )
     if code == "UNAVAILABLE":
-        return _unreachable(address, details, signature, broken=broken, proxy=proxy)
+        return _unreachable(
+            address, details, signature, encrypted=encrypted, broken=broken, proxy=proxy
+        )
     if code == "DEADLINE_EXCEEDED":
         return _too_late(address, details, timeout)
     if code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
@@ -206,17 +212,23 @@ def _exhausted(address: str, signature: str, details: str) -> VcamError:
 
 
 def _unreachable(
-    address: str, details: str, signature: str, *, broken: bool, proxy: Proxy | None
+    address: str,
+    details: str,
+    signature: str,
+    *,
+    encrypted: bool,
+    broken: bool,
+    proxy: Proxy | None,
 ) -> VcamError:
     # a host may be called tls-gateway
     at = address if address.startswith(UNIX) else address.split("://")[-1].rpartition(":")[0]
-    text = details.lower().replace(at.removeprefix(UNIX).lower(), "")
+    text = details.lower().replace(at.removeprefix(UNIX).lower(), "").replace(_NO_TCP, "")
     if _WANTS_TLS in text:
         return AccessDeniedError(
             f"The server at {address} expects an encrypted connection. Give --tls (https:// for "
             "REST), and --ca FILE where its authority is not one of the system's."
         )
-    if any(word in text for word in _ABOUT_TLS):
+    if encrypted and any(word in text for word in _ABOUT_TLS):
         return AccessDeniedError(
             f"The encrypted connection to {address} failed ({details}). {_advice(text)}"
         )

@@ -148,7 +148,14 @@ class RestTransport:
     def _predict(self, call: Call, target: Target, version: int, until: Ending) -> Answer:
         if not self._has_numbers and not zeros.TEXT_OUTPUTS.isdisjoint(call.outputs):
             self._require_numbers(call, target, version, until)
-        return self._asked(call, target, version, until)
+        answer = self._asked(call, target, version, until)
+        if zeros.needs_probes(answer):
+            # this server may not be the one that was checked before: a replica, or one restarted
+            probes = list(zeros.probes_like(call, target))
+            if self._all_zero(probes, target, version, until):
+                self._has_numbers = False  # the next call for text would end this server
+                raise zeros.zeros_error(self.address, target)
+        return answer
 
     def _asked(self, call: Call, target: Target, version: int, until: Ending) -> Answer:
         content = body.body_of(call)
@@ -172,14 +179,16 @@ class RestTransport:
         if signatures.names and call.signature not in signatures.names:
             details = f"its signatures are {', '.join(sorted(signatures.names))}"
             raise self._refused("FAILED_PRECONDITION", details, call)
-        answered = False
-        for probe in zeros.probes(target, signatures):
-            answered = True
-            if not zeros.is_all_zero(self._asked(probe, target, version, until)):
-                self._has_numbers = True
-                return
-        if answered:
-            raise zeros.zeros_error(self.address, target)
+        probes = list(zeros.probes(target, signatures))
+        if self._all_zero(probes, target, version, until):
+            raise zeros.zeros_error(self.address, target, before_text=True)
+        self._has_numbers = bool(probes)
+
+    def _all_zero(self, probes: list[Call], target: Target, version: int, until: Ending) -> bool:
+        """Whether each of several calls is answered with zeros; stops at the first that isn't."""
+        return bool(probes) and all(
+            zeros.is_all_zero(self._asked(probe, target, version, until)) for probe in probes
+        )
 
     def _resolved(self, call: Call, until: Ending) -> int:
         """The version that answers. TensorFlow Serving's status knows no labels."""
@@ -302,6 +311,7 @@ class RestTransport:
             target=call.target,
             signature=call.signature,
             timeout=self._to.timeout,
+            encrypted=self._to.tls is not None,
             broken=broken,
             proxy=self._proxy,
         )

@@ -3,9 +3,11 @@
 TensorFlow Serving with --enable_serialization_as_tensor_content=true has a JSON writer that
 looks for values where they are not: any numbers come as zeros, with status 200, and a call for
 text, such as that for the spec, ends the whole server by a segmentation fault (measured on 2.20).
-Its status and metadata are right. So before the first call for text, scores are asked for:
-scores and logits are never all zero at once, as softmax and sigmoid of zeros are not zero. Only
-a regression may be; so a second volume is asked about as well.
+Its status and metadata are right. So scores are requested before the first call for text, and
+again whenever scores are all zero: that answer may come from a replica, or from a server that was
+started again, that nothing was known of. Scores and logits are never all zero at once, as softmax
+and sigmoid of zeros are not zero. Only those of a regression may be; so a second volume is sent
+as well.
 """
 
 import json
@@ -72,6 +74,25 @@ def probes(target: Target, signatures: Signatures) -> Iterator[Call]:
         yield Call(target=target, signature=_SIGNATURE, inputs={"volume": volume}, outputs=_OUTPUTS)
 
 
+def probes_like(call: Call, target: Target) -> Iterator[Call]:
+    """The same, of volumes like those of a call; none where it has no volume."""
+    volume = call.inputs.get("volume")
+    if isinstance(volume, np.ndarray):
+        shape = (1, *volume.shape[1:])
+        yield from probes(target, Signatures(shape=shape, dtype=volume.dtype.type))
+
+
+def needs_probes(answer: Answer) -> bool:
+    """Whether an answer may come from such a server: its scores are all zero.
+
+    Of an answer without scores, all numbers count.
+    """
+    scores = answer.outputs.get(_SIGNATURE)
+    found = list(answer.outputs.values()) if scores is None else [scores]
+    numbers = [value for value in found if value.dtype.kind in "iuf" and value.size]
+    return bool(numbers) and not any(np.any(value != 0) for value in numbers)
+
+
 def is_all_zero(answer: Answer) -> bool:
     """Whether each of the numbers is 0.
 
@@ -86,11 +107,14 @@ def is_all_zero(answer: Answer) -> bool:
     return not any(np.any(value != 0) for value in answer.outputs.values())
 
 
-def zeros_error(address: str, target: Target) -> ContractError:
-    """The error for such a server."""
+def zeros_error(address: str, target: Target, *, before_text: bool = False) -> ContractError:
+    """The error for such a server; `before_text` where a call for the spec would have followed."""
+    spared = (
+        " The model's spec was not asked for: over REST, such a server ends on a call for text."
+    )
     return ContractError(
         f"Expected numbers from {address} over REST, received zeros for every score of model "
         f"{target}, as TensorFlow Serving answers when it is started with {FLAG}. Start it without "
-        "that flag; or close its REST port and call it over gRPC (--server HOST:8500). The "
-        "model's spec was not asked for: over REST, such a server ends on a call for text."
+        "that flag; or close its REST port and call it over gRPC (--server HOST:8500)."
+        f"{spared if before_text else ''}"
     )

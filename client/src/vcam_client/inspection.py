@@ -12,7 +12,7 @@ import numpy as np
 from vcam_client._hounsfield import UNITS, not_hounsfield
 from vcam_client._missing import Nan, without_nan
 from vcam_client._options import ReadOptions
-from vcam_client._paths import unreadable, why_unreadable, with_name
+from vcam_client._paths import given_path, unreadable, why_unreadable, with_name
 from vcam_client.errors import InputError, VcamError
 from vcam_client.reading import holds_dicom, kind_of, read_options, read_volume
 from vcam_client.volume import Volume
@@ -96,9 +96,11 @@ def inspect_scan(
 
     Raises:
         ScanNotFoundError: nothing is there.
-        InputError: an option of the wrong kind, or a path that this user may not follow.
+        InputError: an option of the wrong kind, or a path that is empty or that this user may
+            not follow.
     """
-    given, path = Path(path), with_name(Path(path))
+    given = given_path(path)
+    path = with_name(given)
     options = read_options(
         series=series, volume_index=volume_index, spacing=spacing, strict=strict, nan=nan
     )

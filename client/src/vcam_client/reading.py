@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vcam_client._foreign import ForeignKind, foreign_kind, refusal
 from vcam_client._missing import Nan, check_nan, unmasked, without_nan
 from vcam_client._options import ReadOptions
-from vcam_client._paths import require_content, unreadable, why_unreadable, with_name
+from vcam_client._paths import given_path, require_content, unreadable, why_unreadable, with_name
 from vcam_client.errors import (
     CorruptFileError,
     InputError,
@@ -83,9 +83,9 @@ def read_volume(
         UnsupportedFormatError: not a kind of file that vcam reads.
         CorruptFileError: damaged, or not to be opened.
         InconsistentSeriesError: DICOM slices that make no volume, or several series.
-        InputError: an option that does not fit, or more voxels than the limit.
+        InputError: an option that does not fit, an empty path, or more voxels than the limit.
     """
-    path = with_name(Path(path))
+    path = with_name(given_path(path))
     options = read_options(
         series=series, volume_index=volume_index, spacing=spacing, strict=strict, nan=nan
     )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vcam_client._cli.paths import GivenPath
+
 if TYPE_CHECKING:
     from vcam_client.results import Choices
 
@@ -67,7 +69,7 @@ def choice_options(command: Callable[..., None]) -> Callable[..., None]:
             ),
             click.option(
                 "--truth",
-                type=click.Path(path_type=Path),
+                type=GivenPath(path_type=Path),
                 metavar="MASK",
                 help="Compare the map with a mask: Dice, IoU, pointing, energy inside.",
             ),

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from vcam_client._cli.paths import GivenPath
+
 if TYPE_CHECKING:
     from vcam_client.client import Client
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_FILE = GivenPath(path_type=Path, dir_okay=False)
 
 CONNECTION = (
     "server",

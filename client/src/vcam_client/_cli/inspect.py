@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from vcam_client._cli.paths import GivenPath
 from vcam_client._cli.reading import reading_options_without_model
 
 
@@ -18,13 +19,13 @@ def _png(_context: click.Context, _option: click.Parameter, value: Path | None) 
 
 
 @click.command()
-@click.argument("scan", type=click.Path(path_type=Path))
+@click.argument("scan", type=GivenPath(path_type=Path))
 @reading_options_without_model
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option(
     "--picture",
     callback=_png,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=GivenPath(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Write a PNG of the three planes through the middle.",
 )

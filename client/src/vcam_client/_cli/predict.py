@@ -10,6 +10,7 @@ import click
 
 from vcam_client._cli.choosing import choice_options, results_folder, take_choices
 from vcam_client._cli.connecting import connection_options, model_options, open_client, which_model
+from vcam_client._cli.paths import GivenPath
 from vcam_client._cli.reading import reading_options, take_reading
 from vcam_client._one_line import one_line
 
@@ -32,7 +33,7 @@ Examples:
 @click.argument("scans", nargs=-1, required=True, metavar="SCAN...")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=GivenPath(path_type=Path),
     callback=results_folder,
     show_default="the current folder, for one scan",
     metavar="FOLDER",

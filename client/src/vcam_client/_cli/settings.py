@@ -84,6 +84,9 @@ def _text_of(path: Path) -> str | None:
     """The file's content; None where there is none for this user."""
     named = bool(os.environ.get(FILE_VARIABLE))
     try:
+        kind = _kind_of_no_file(path)
+        if kind:
+            _refuse(f"Expected a configuration file, {str(path)!r} is {kind}. Save it as a file.")
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
         _refuse(f"The configuration file {str(path)!r} can't be read: it is not UTF-8.")
@@ -99,6 +102,17 @@ def _text_of(path: Path) -> str | None:
         return None
     except OSError as error:
         _refuse(f"The configuration file {str(path)!r} can't be read: {error.strerror or error}.")
+
+
+def _kind_of_no_file(path: Path) -> str:
+    """What is there instead of a file, "" otherwise: a pipe or a device may never end.
+
+    The null device is an empty file: a way to say that there are no settings.
+    """
+    from vcam_client._paths import kind_of_no_file
+
+    kind = kind_of_no_file(path)
+    return "" if kind and os.path.samefile(path, os.devnull) else kind
 
 
 def _is_there(path: Path) -> bool:

@@ -9,6 +9,7 @@ import click
 
 from vcam_client._cli.choosing import explanation_options, results_folder
 from vcam_client._cli.connecting import connection_options, model_options, open_client, which_model
+from vcam_client._cli.paths import GivenPath
 from vcam_client._cli.reading import reading_options, take_reading
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ Examples:
   vcam-client verify scan.nii.gz --class lesion --blocks 500 --out results/
 """
 )
-@click.argument("scan", type=click.Path(path_type=Path))
+@click.argument("scan", type=GivenPath(path_type=Path))
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=GivenPath(path_type=Path),
     callback=results_folder,
     default=Path(),
     show_default="the current folder",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vcam_client._foreign import foreign_kind
-from vcam_client._paths import UNFETCHED, is_unfetched, why_unreadable
+from vcam_client._paths import UNFETCHED, given_path, is_unfetched, why_unreadable
 from vcam_client.batch._dicom_folders import series_in
 from vcam_client.batch._found import Find, bytes_of
 from vcam_client.batch._item import FoundScans, ItemKind
@@ -27,6 +27,7 @@ _DATA = (".raw", ".zraw", ".raw.gz", *_PAIR)
 _HEADERS = (".hdr", ".hdr.gz")
 
 _LINK = "link, not followed; --follow-links does"
+_NO_FILE = "no regular file"
 _DANGLING = "link to nothing"
 _TWICE = "link to what is found without it"
 
@@ -58,7 +59,7 @@ def find_scans(arguments: Sequence[str | Path], *, follow_links: bool = False) -
 
     Raises:
         ScanNotFoundError: an argument that is not there, or a pattern that nothing fits.
-        InputError: no scans, or an argument that this user may not follow.
+        InputError: no scans, or an argument that is empty or that this user may not follow.
     """
     search = _Search(follow_links=follow_links)
     given = list(_expanded(arguments))
@@ -106,7 +107,7 @@ def _expanded(arguments: Sequence[str | Path]) -> Iterator[_Argument]:
 
 
 def _existing(text: str, *, several: bool) -> _Argument:
-    path = Path(text)
+    path = given_path(text)
     problem = why_unreadable(path)
     if problem is not None:
         raise problem
@@ -156,6 +157,8 @@ class _Search:
             self._walk(path)
         elif path.name.upper() == "DICOMDIR":
             self._walk(path.parent)
+        elif path.exists() and not path.is_file():  # fits a pattern
+            self.left_out[_NO_FILE] += 1
         else:
             self.folders.setdefault(path.parent, set()).add(path.name)
 
@@ -311,7 +314,7 @@ def _unfit(path: Path, *, follow_links: bool) -> str:
     if stat.S_ISLNK(found.st_mode):
         return _LINK
     if not stat.S_ISREG(found.st_mode):
-        return "no regular file"
+        return _NO_FILE
     return "" if found.st_size else "empty file"
 
 
