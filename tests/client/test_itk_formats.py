@@ -138,6 +138,7 @@ SPACES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # of pynrrd
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("encoding", ["raw", "gzip", "bzip2"])
 @pytest.mark.parametrize("detached", [False, True])
