@@ -170,9 +170,10 @@ def test_a_scan_that_kills_the_server_fails_alone(base: Path, tmp_path: Path) ->
     with Revived(command) as revived, Client(address) as client:
         wait_until_served(address)
         summary = run_batch(client, find_scans([scans]), tmp_path / "out", workers=3)
+        wait_until_served(address)  # the run may end before the server is there again
     assert (summary.done, summary.failed, summary.left) == (6, 1, 0)
     assert counts.read_text().splitlines() == ["asked"] * 2
-    assert revived.starts in (2, 3)  # the run may end before the second restart
+    assert revived.starts == 3
     log = (tmp_path / "out" / "results.jsonl").read_text()
     assert '"1.nii.gz", "status": "failed"' in log
     assert "may have ended because of this call" in log
