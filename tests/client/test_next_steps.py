@@ -124,7 +124,14 @@ def test_the_path_of_a_forgotten_command_is_quoted(tmp_path: Path) -> None:
     scan = tmp_path / "my scan.nii"
     scan.touch()
     done = CliRunner().invoke(main, [str(scan)])
+    assert done.exit_code == 2
     assert f"vcam-client predict '{scan}'" in done.output
+
+
+def test_an_unknown_command_is_refused_even_where_it_is_a_path(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, [str(tmp_path / "scan.nii")])
+    assert done.exit_code == 2
+    assert f"No such command '{tmp_path / 'scan.nii'}'." in done.output
 
 
 def test_an_affine_has_no_negative_zero(tmp_path: Path) -> None:

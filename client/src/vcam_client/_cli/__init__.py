@@ -43,13 +43,13 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            if not os.path.exists(args[0]):
-                raise
-            advice = f"To score a scan: vcam-client predict {shlex.quote(args[0])}"
-            raise click.UsageError(f"{error.message} {advice}", ctx) from error
+        # For an unknown name that begins with a slash click 8.1 printed the help and exited with 0
+        if args[0] not in _COMMANDS and not ctx.resilient_parsing:
+            advice = ""
+            if os.path.exists(args[0]):
+                advice = f" To score a scan: vcam-client predict {shlex.quote(args[0])}"
+            ctx.fail(f"No such command {args[0]!r}.{advice}")
+        return super().resolve_command(ctx, args)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         from vcam_client._streams import standard_streams
