@@ -1,18 +1,26 @@
 """Two processes never train in one folder at once."""
 
+import errno
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
-from vcam_client.errors import ConfigError
+from vcam_client.errors import ConfigError, OutputError
 from vcam_training import train
 from vcam_training.config import Config, load, override
+from vcam_training.data.alone import alone
 from vcam_training.run_folder import RunFolder
 from vcam_training.run_lock import LOCK, locked
 from vcam_training.sweep import axes_of, sweep
@@ -132,21 +140,80 @@ def test_a_folder_is_free_after_a_failure_and_between_runs(tmp_path: Path) -> No
     assert os.listdir(out) == ["mine"]
 
 
+@pytest.mark.parametrize("lock", [locked, lambda place, what, report: alone(place, report, what)])
 def test_a_file_system_without_locks_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lock: Callable[..., AbstractContextManager[None]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import errno
-    import fcntl
-
     def none(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", none)
     lines: list[str] = []
-    with locked(tmp_path, "trains", lines.append):
+    with lock(tmp_path / "place", "trains", lines.append):
         pass
     assert len(lines) == 1
     assert "file system without locks" in lines[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_its_holder_removed_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes with its folder between opening and locking; a file that is gone locks nobody out."""
+    folder, flock = tmp_path / "run", fcntl.flock
+    removed: list[Path] = []
+
+    def late(stream: IO[str], how: int) -> None:
+        if not removed:
+            removed.append(folder)
+            shutil.rmtree(folder)
+        flock(stream, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with locked(folder, "trains", quiet):
+        assert os.listdir(folder) == [LOCK]
+        with pytest.raises(ConfigError, match="Another process"), locked(folder, "trains", quiet):
+            pass
+    assert removed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_waits_for_data_comes_in_alone(tmp_path: Path) -> None:
+    """The first removes its lock while two wait for it; they still take turns."""
+    lock, inside, most = tmp_path / "lock", [], []
+    waiting = threading.Semaphore(0)
+
+    def work(report: Callable[[str], None]) -> None:
+        with alone(lock, report, "works"):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.05)
+            inside.pop()
+
+    with ThreadPoolExecutor(8) as pool:
+        with alone(lock, quiet, "works"):
+            calls = [pool.submit(work, lambda line: waiting.release()) for _ in range(8)]
+            for _ in calls:
+                assert waiting.acquire(timeout=60)
+        for call in calls:
+            call.result(60)
+    assert most == [1] * 8
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_at_the_lock_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OutputError, match="No space left"), locked(tmp_path / "a", "trains", quiet):
+        pass
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_older_checkpoint_goes_once_the_newer_is_on_disk(

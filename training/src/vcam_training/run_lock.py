@@ -1,8 +1,6 @@
 """One process at a time in a folder of runs."""
 
 import contextlib
-import errno
-import fcntl
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -10,14 +8,11 @@ from pathlib import Path
 from typing import IO
 
 from vcam_client.errors import ConfigError
-from vcam_client.syncing import make_folder
 from vcam_client.write_errors import refusing
-from vcam_training.data.alone import is_named
+from vcam_training.file_lock import hold
 
 LOCK = ".lock"
 """Its name. It is gone once the folder is free; after a crash it may stay, and locks nothing."""
-_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
-"""Of file systems that offer none."""
 
 
 @contextlib.contextmanager
@@ -37,8 +32,21 @@ def locked(folder: Path, what: str, report: Callable[[str], None]) -> Iterator[N
     """
     made = [one for one in (folder, *folder.parents) if not one.exists()]
     lock = folder / LOCK
-    stream = _hold(lock, what, report)
+
+    def refuse(held: IO[str]) -> None:
+        held.seek(0)
+        holder = held.read().strip()
+        raise ConfigError(
+            f"Another process {what} in '{folder}' ({holder or 'just begun'}). Wait until it has "
+            "ended and give the same command again, or name another folder with --out."
+        )
+
+    with refusing(lock):
+        stream = hold(lock, refuse, report)
     try:
+        with refusing(lock):
+            os.ftruncate(stream.fileno(), 0)
+            os.write(stream.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield
     finally:
         with contextlib.suppress(OSError):  # the folder has been moved away, or is not empty
@@ -46,36 +54,3 @@ def locked(folder: Path, what: str, report: Callable[[str], None]) -> Iterator[N
             for one in made:
                 one.rmdir()
         stream.close()
-
-
-def _hold(lock: Path, what: str, report: Callable[[str], None]) -> IO[str]:
-    """The lock's file, open and locked."""
-    while True:
-        with refusing(lock):
-            make_folder(lock.parent)
-            stream = lock.open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with stream:
-                stream.seek(0)
-                holder = stream.read().strip()
-            raise ConfigError(
-                f"Another process {what} in '{lock.parent}' ({holder or 'just begun'}). Wait until "
-                "it has ended and give the same command again, or name another folder with --out."
-            ) from None
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                stream.close()
-                raise
-            report(
-                f"Warning: '{lock.parent}' is on a file system without locks; make sure that no "
-                "other run writes into it"
-            )
-            return stream
-        if is_named(stream, lock):
-            stream.truncate(0)
-            stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-            stream.flush()
-            return stream
-        stream.close()  # its holder removed it just before it was locked here

@@ -19,7 +19,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 from vcam_client.errors import ConfigError
-from vcam_client.syncing import make_folder, sync, sync_folder
+from vcam_client.syncing import sync, sync_folder
 from vcam_client.write_errors import refusing
 from vcam_client.writing import write_atomically
 from vcam_training.data.alone import alone
@@ -68,18 +68,19 @@ def download(file: RemoteFile, path: Path, report: Report) -> str:
     if path.exists():
         return _check(file, path, path)
     part = path.with_name(f"{path.name}.part")
-    with refusing(path, "--data"):
-        make_folder(path.parent)
-        with alone(path.with_name(f".{path.name}.lock"), report, "downloads the same file"):
-            if path.exists():
-                return _check(file, path, path)
-            _fetch(file, part, path, report)
-            found = _check(file, part, path)
-            _write_hash(path, found)
-            sync(part)
-            os.replace(part, path)
-            sync_folder(path.parent)
-            _validator(part).unlink(missing_ok=True)
+    with (
+        refusing(path, "--data"),
+        alone(path.with_name(f".{path.name}.lock"), report, "downloads the same file"),
+    ):
+        if path.exists():
+            return _check(file, path, path)
+        _fetch(file, part, path, report)
+        found = _check(file, part, path)
+        _write_hash(path, found)
+        sync(part)
+        os.replace(part, path)
+        sync_folder(path.parent)
+        _validator(part).unlink(missing_ok=True)
     return found
 
 
