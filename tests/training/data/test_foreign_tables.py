@@ -251,6 +251,14 @@ def test_either_file_of_a_pair_stands_for_the_scan(tmp_path: Path) -> None:
     assert alone.identity not in (one.identity, ScanFile(path=tmp_path / "b.hdr").identity)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".hdr", ".mhd"])
+def test_a_path_that_is_too_long_is_not_there(tmp_path: Path, suffix: str) -> None:
+    long = "n" * 300 + suffix
+    (tmp_path / "t.csv").write_text(f"path,age\n{long},1\n")
+    with pytest.raises(ConfigError, match=f"nothing at '.*{long}'"):
+        replace(SOURCE, table=str(tmp_path / "t.csv"), targets=("age",)).load(tmp_path, quiet)
+
+
 def test_a_path_of_another_computer_is_named_as_such(tmp_path: Path) -> None:
     make_pictures(tmp_path, 2)
     (tmp_path / "scans.csv").write_text("path,label\nC:\\scans\\0.png,a\nimages/1.png,b\n")

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from vcam_client.errors import ConfigError, InputError
 from vcam_client.reading import read_volume
 from vcam_client.spec import Grid
-from vcam_client.syncing import make_folder, sync
+from vcam_client.syncing import sync
 from vcam_client.write_errors import refusing
 from vcam_client.writing import write_atomically
 from vcam_training.data.alone import alone
@@ -126,11 +126,12 @@ def read_grids(
     facts = _facts(scans, grid, dtype, folder)
     own = folder / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     if not (own / FACTS).exists():
-        with refusing(own / "volumes.npy", "--data"):
-            make_folder(own)
-            with alone(own / "lock", report, "reads the same scans"):
-                if not (own / FACTS).exists():
-                    _Writing(own, scans, grid, dtype, report).finish(facts, advice)
+        with (
+            refusing(own / "volumes.npy", "--data"),
+            alone(own / "lock", report, "reads the same scans"),
+        ):
+            if not (own / FACTS).exists():
+                _Writing(own, scans, grid, dtype, report).finish(facts, advice)
     return _opened(own)
 
 
@@ -285,7 +286,7 @@ def _stamp(path: Path, folder: Path) -> list[Any]:
 def _partner(path: Path) -> Path | None:
     """The other file of a pair of header and values, where there is one."""
     other = path.with_suffix(_PAIRED.get(path.suffix.lower(), path.suffix))
-    return other if other != path and other.exists() else None
+    return other if other != path and os.path.exists(other) else None  # a name may be too long
 
 
 def _hash(volume: NDArray, mask: NDArray[np.bool_] | None) -> str:
