@@ -127,4 +127,6 @@ def test_a_name_that_is_too_long_is_blamed(
     said = say(capsys, "run", "solids", "--tiny", "--out", long, "--data", tmp_path)
     assert "The name is too long, 300 bytes of at most 255. Choose a shorter one." in said
     assert "which is not there" in say(capsys, "export", long)
+    for command in ("layers", "inspect", "evaluate", "trust"):
+        assert f"'{long}'" in say(capsys, command, long)
     assert list(tmp_path.iterdir()) == []

@@ -30,7 +30,7 @@ from vcam_training.results.answers import Answers
 from vcam_training.results.page import Told, page
 from vcam_training.results.run_report import REPORT
 from vcam_training.results.writing import write_json, write_results
-from vcam_training.run_folder import read_finished
+from vcam_training.run_folder import is_run, read_finished
 from vcam_training.task import Task
 from vcam_training.train import DATA_FOLDER
 
@@ -179,10 +179,9 @@ def default_folder(
     `solids-test-data.seed=1`.
     """
     place = subject.place.resolve()
-    is_run = (place / "config.json").exists()
     named = [] if data is None else [Path(data).resolve().stem]
     rest = [text.replace("/", "_").replace(" ", "") for text in (*named, *settings)]
-    parts = [place.name if is_run else f"{subject.name}-{place.name}", split, *rest]
+    parts = [place.name if is_run(place) else f"{subject.name}-{place.name}", split, *rest]
     if len("-".join(parts)) > _LONGEST:
         digest = hashlib.sha256("\0".join(rest).encode()).hexdigest()
         parts = [*parts[:2], digest[:12]]
@@ -191,7 +190,7 @@ def default_folder(
 
 def _fixed(subject: Subject) -> tuple[Fixed, CamLayer]:
     """What training fixed, and the layer that it was measured on."""
-    if (subject.place / "config.json").exists():
+    if is_run(subject.place):
         figures = read_finished(subject.place, "metrics.json")
         layer = target_layer(subject.model, figures["layer"]).place
         return Evaluation.from_json_dict(figures).fixed, layer
@@ -221,7 +220,7 @@ def _notes(answers: Answers) -> list[str]:
 
 
 def _prepare(folder: Path) -> None:
-    if (folder / "config.json").exists():
+    if is_run(folder):
         raise ConfigError(
             f"Expected a folder of its own for the results, '{folder}' is a run's. Name another "
             "with --out."

@@ -1,5 +1,6 @@
 """A network on disk, and what is known about its grid and its maps."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from vcam_serving.publish import versions
 from vcam_serving.verify import MODEL_FILE, SPEC_FILE
 from vcam_training.cams._fields import grid_of
 from vcam_training.network_file import OF_A_RUN, load_network
-from vcam_training.run_folder import read_config, read_contract
+from vcam_training.run_folder import is_run, read_config, read_contract
 
 _OF_A_VERSION = "Export the run again with `vcam-train export`, or copy the version again."
 
@@ -51,13 +52,13 @@ def read_network(place: Path | str) -> Network:
         ConfigError: there is no network, or Keras can't read it.
     """
     place = Path(place)
-    if place.is_file():
+    if os.path.isfile(place):  # False for a name that is too long, as are the others
         return Network(path=place, model=load_network(place))
-    if (place / "config.json").exists():
+    if is_run(place):
         return _of_run(place)
-    if (place / SPEC_FILE).exists():
+    if os.path.exists(place / SPEC_FILE):
         return _of_version(place)
-    if place.is_dir():
+    if os.path.isdir(place):
         return _of_folder(place)
     raise _nothing_in(place)
 

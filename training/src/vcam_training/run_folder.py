@@ -40,8 +40,8 @@ from vcam_training.config import Config
 from vcam_training.data.contract import DataContract
 from vcam_training.learning.history import Row, better, read_history, write_history
 
-CONFIG_FILE = "config.json"
-KERAS_FILES = (".keras", ".h5", ".hdf5")
+_CONFIG_FILE = "config.json"
+_KERAS_FILES = (".keras", ".h5", ".hdf5")
 """Ends of names of networks that Keras wrote."""
 _MOST_NAMED = 3
 
@@ -62,7 +62,7 @@ class RunFolder:
         self._config = config
         with refusing(self.path):
             self.path.exists()  # not so where the name is too long
-        known = self.path / "config.json"
+        known = self.path / _CONFIG_FILE
         if known.exists():
             other = Config.from_json_dict(_read_json(known))
             if other != config:
@@ -137,7 +137,7 @@ class RunFolder:
             )
         for folder in (self.path, self.path / "checkpoints"):
             remove_unfinished(folder)
-        self.write_json("config.json", self._config.to_json_dict())
+        self.write_json(_CONFIG_FILE, self._config.to_json_dict())
         self.write_json("data.json", facts)
 
     def _checkpoints(self) -> list[Path]:
@@ -156,7 +156,7 @@ def read_config(run: Path | str) -> Config:
         ConfigError: the folder is no run.
     """
     _check_is_run(Path(run))
-    return Config.from_json_dict(_read_json(Path(run) / "config.json"))
+    return Config.from_json_dict(_read_json(Path(run) / _CONFIG_FILE))
 
 
 def read_contract(run: Path | str) -> DataContract:
@@ -185,6 +185,11 @@ def read_finished(run: Path | str, name: str) -> dict[str, Any]:
     return _read_json(Path(run) / name)
 
 
+def is_run(place: Path) -> bool:
+    """Whether it is the folder of a run, finished or not."""
+    return os.path.isfile(place / _CONFIG_FILE)  # False for a name that is too long
+
+
 def received(place: Path) -> str:
     """What somebody gave in place of a folder, in words."""
     if os.path.isdir(place):  # False, without an error, for a name that is too long
@@ -195,16 +200,16 @@ def received(place: Path) -> str:
 
 
 def _is_keras_file(place: Path) -> bool:
-    return place.suffix.lower() in KERAS_FILES and os.path.isfile(place)
+    return place.suffix.lower() in _KERAS_FILES and os.path.isfile(place)
 
 
 def _check_is_run(run: Path) -> None:
-    if os.path.isfile(run / CONFIG_FILE):
+    if is_run(run):
         return
     expected = "Expected the folder of a run, which `vcam-train run` made, "
     if os.path.isdir(run):
         raise ConfigError(
-            f"{expected}received {received(run)} without {CONFIG_FILE}. Give the run's folder, "
+            f"{expected}received {received(run)} without {_CONFIG_FILE}. Give the run's folder, "
             "such as build/runs/NAME."
         )
     advice = "Give the run's folder, such as build/runs/NAME."
@@ -213,7 +218,7 @@ def _check_is_run(run: Path) -> None:
             "A network alone does not say what its input and its scores mean. `vcam-train layers` "
             "shows it, and the setting start_from trains on from its weights."
         )
-        owners = [one for one in run.absolute().parents[:2] if (one / CONFIG_FILE).is_file()]
+        owners = [one for one in run.absolute().parents[:2] if is_run(one)]
         if owners:
             advice = f"Give the folder of its run, '{owners[0]}'."
     raise ConfigError(f"{expected}received {received(run)}. {advice}")

@@ -20,7 +20,7 @@ from vcam_training.evaluation.calibration import scores_of
 from vcam_training.evaluation.evaluate import Evaluation
 from vcam_training.learning.precision import in_float32
 from vcam_training.network import Network, read_network
-from vcam_training.run_folder import read_config, read_contract, read_finished
+from vcam_training.run_folder import is_run, read_config, read_contract, read_finished
 from vcam_training.task import Task
 from vcam_training.trust.loading import version_folder
 
@@ -121,7 +121,7 @@ def read_subject(place: Path | str) -> Subject:
     place = Path(place)
     network = read_network(place)
     network = replace(network, model=in_float32(network.model))
-    if (place / "config.json").exists():
+    if is_run(place):
         return _of_run(place, network)
     if place.is_file():
         raise ConfigError(

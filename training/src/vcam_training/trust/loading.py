@@ -1,6 +1,7 @@
 """An exported model with the data that it was trained and measured on."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,14 +85,15 @@ def version_folder(place: Path | str) -> Path:
     Raises:
         ConfigError: it is neither.
     """
-    given, place = place, Path(place).absolute()
-    if (place / SPEC_FILE).exists():
+    given, place = Path(place), Path(place).absolute()
+    if os.path.exists(place / SPEC_FILE):
         return place
-    newest = max(versions(place), default=None)
+    is_folder = os.path.isdir(place)  # False for a name that is too long
+    newest = max(versions(place), default=None) if is_folder else None
     folders = [] if newest is None else [p for p in place.iterdir() if p.name.isdigit()]
     found = [p for p in folders if int(p.name) == newest and (p / SPEC_FILE).exists()]
     if not found:
-        what = received(Path(given)) + (f" without {SPEC_FILE}" if place.is_dir() else "")
+        what = received(given) + (f" without {SPEC_FILE}" if is_folder else "")
         raise ConfigError(
             f"Expected the folder of an exported model or of one of its versions, received {what}. "
             "Export a run with `vcam-train export`, and give the folder that it names."
