@@ -69,16 +69,15 @@ def run(
         OutputError: the folder can't be written.
     """
     folder = RunFolder(out, config)
-    if folder.finished:
-        report(f"The run in {folder.path} is finished; nothing to do.")
-        _report_figures(folder.path, report)
-        return folder.path
-    check_tracking(mlflow)
-    with locked(folder.path, "trains", report):
-        folder = RunFolder(out, config)  # as another process may have left it
-        if not folder.finished:
-            return _train(folder, config, data_folder, strategy, mlflow, report)
-    return run(config, out, report=report)
+    if not folder.finished:
+        check_tracking(mlflow)
+        with locked(folder.path, "trains", report):
+            folder = RunFolder(out, config)  # as another process may have left it
+            if not folder.finished:
+                return _train(folder, config, data_folder, strategy, mlflow, report)
+    report(f"The run in {folder.path} is finished; nothing to do.")
+    _report_figures(folder.path, report)
+    return folder.path
 
 
 def _train(
