@@ -4,6 +4,7 @@ CheXpert's labels (J. Irvin et al., CheXpert, AAAI 2019) are 1.0, 0.0, -1.0 wher
 uncertain, and empty where it does not mention the finding.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vcam_client.errors import ConfigError
@@ -58,9 +59,9 @@ class FindingLabels:
             return _MEANINGS.get(self.uncertain)
         return int(value) if value in (0, 1) else None
 
-    def advice(self, refused: object) -> str:
+    def advice(self, refused: Iterable[str]) -> str:
         """What helps where one of the texts was refused; "" where no setting does."""
-        texts = {str(text).strip().lower() for text in refused}  # type: ignore[attr-defined]
+        texts = {text.strip().lower() for text in refused}
         found = []
         if not self.uncertain and any(number_of(text, decimal_comma=True) == -1 for text in texts):
             found.append("Set data.uncertain=ignore, positive or negative for labels of -1.")
