@@ -17,6 +17,10 @@ from vcam_training.data.finding_labels import IGNORED, FindingLabels
 from vcam_training.data.radiographs.chest_xray_table import FINDINGS, read_table
 from vcam_training.data.scans.grid_cache import ScanFile
 from vcam_training.data.scans.scan_table_source import ScanTableSource
+from vcam_training.evaluation.calibration import fit
+from vcam_training.evaluation.epoch_figures import mean_auc
+from vcam_training.learning.history import best, read_history
+from vcam_training.learning.losses import Loss
 
 COUNT = 24
 SOURCE = ScanTableSource(
@@ -318,18 +322,19 @@ def chexpert(folder: Path) -> tuple[ScanTableSource, dict[str, list[str]]]:
     names = make_pictures(place)
     values = ["1.0", "0.0", "-1.0", ""]
     labels = {
-        name: [values[n % 4], values[(n // 4) % 4], values[n % 2]] for n, name in enumerate(names)
+        name: [values[n % 4], values[(n // 4) % 4], values[n % 2], "" if n % 3 else "1.0"]
+        for n, name in enumerate(names)
     }
     lines = [
         f"CheXpert-small/{name},Male,58,Frontal,AP,{','.join(texts)}"
         for name, texts in labels.items()
     ]
-    head = "Path,Sex,Age,Frontal/Lateral,AP/PA,Cardiomegaly,Pleural Effusion,No Finding"
+    head = "Path,Sex,Age,Frontal/Lateral,AP/PA,Cardiomegaly,Pleural Effusion,No Finding,Fracture"
     (place / "train.csv").write_text("\n".join([head, *lines]) + "\n")
     source = replace(
         SOURCE,
         table=str(place / "train.csv"),
-        findings=("Cardiomegaly", "Pleural Effusion", "No Finding"),
+        findings=("Cardiomegaly", "Pleural Effusion", "No Finding", "Fracture"),
     )
     return source, {f"CheXpert-small/{name}": texts for name, texts in labels.items()}
 
@@ -396,23 +401,44 @@ def test_a_run_leaves_unknown_labels_out_of_everything(tmp_path: Path) -> None:
         scaling="window",
         data=replace(source, uncertain="ignore"),
         model=replace(base.model, blocks=(1,)),
+        loss=Loss(),
     )
     out = train.run(config, tmp_path / "run", data_folder=tmp_path / "data")
     metrics = json.loads((out / "metrics.json").read_text())
     with (out / "predictions.csv").open(newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["split"] == "test"]
+        written = list(csv.DictReader(stream))
+    rows = [row for row in written if row["split"] == "test"]
+    checked = [row for row in written if row["split"] == "validation"]
+    codes = np.array(
+        [[{"1.0": 1, "0.0": 0}.get(t, IGNORED) for t in truth[row["name"]]] for row in checked]
+    )
+    logits = np.array([[float(row[f"logit_{n}"]) for n in source.findings] for row in checked])
+    fitted = fit(logits, codes == 1, codes != IGNORED)
+    assert metrics["calibration"]["temperature"] == pytest.approx(fitted.temperature, rel=1e-3)
+    for found, wanted in zip(
+        metrics["calibration"]["finding_thresholds"], fitted.finding_thresholds, strict=True
+    ):
+        assert found == (None if wanted is None else pytest.approx(wanted, rel=1e-3))
+    epoch = best(read_history(out / "history.csv"), config.monitor)
+    entropy = np.logaddexp(0, np.where(codes == 1, -logits, logits))[codes != IGNORED].mean()
+    assert epoch.values["val_loss"] == pytest.approx(entropy, rel=1e-3)
+    area = mean_auc(logits, codes == 1, codes != IGNORED)
+    assert epoch.values["val_auc"] == pytest.approx(area, abs=1e-6)
     known = 0
     for row in rows:
         for name, text in zip(source.findings, truth[row["name"]], strict=True):
             assert row[f"truth_{name}"] == {"1.0": "1", "0.0": "0"}.get(text, "")
             known += text in ("1.0", "0.0")
-    assert 0 < known < 3 * len(rows)
+    assert 0 < known < 4 * len(rows)
     assert metrics["calibration"]["after"]["count"] == known
     for at, name in enumerate(source.findings):
         texts = [truth[row["name"]][at] for row in rows]
         areas = [m for m in metrics["metrics"] if m["name"] == f"AUC, {name}"]
         if {"1.0", "0.0"} <= set(texts):
             assert areas[0]["count"] == sum(text in ("1.0", "0.0") for text in texts)
+        else:
+            assert areas == []
+    assert "No AUC of the finding Fracture: it is always there." in metrics["notes"]
     assert len(metrics["confusions"]) <= len(source.findings)
     for table in metrics["confusions"]:
         name = table["title"].split(",")[0]

@@ -8,7 +8,12 @@ from numpy.typing import NDArray
 
 from vcam_client.errors import ConfigError
 from vcam_training.data.dataset import Split, no_masks
-from vcam_training.evaluation.calibration import check, fit
+from vcam_training.evaluation.calibration import (
+    check,
+    fit,
+    negative_log_likelihood,
+    smoothed_loss,
+)
 from vcam_training.evaluation.epoch_figures import epoch_figures
 from vcam_training.evaluation.roles import roles
 from vcam_training.evaluation.score_metrics import finding_metrics, unmeasured
@@ -25,15 +30,21 @@ def sample(seed: int = 0) -> tuple[NDArray, NDArray]:
     return logits, labels
 
 
-def test_rows_that_are_unknown_are_as_if_they_were_not_there() -> None:
+@pytest.mark.parametrize("noise", [50.0, -50.0, np.random.default_rng(9).normal(0, 3, (ROWS, 3))])
+def test_rows_that_are_unknown_are_as_if_they_were_not_there(noise: float | NDArray) -> None:
     logits, labels = sample()
     known = np.repeat((np.arange(ROWS) % 3 > 0)[:, None], 3, axis=1)
     rows = known[:, 0]
-    noisy = np.where(known, logits, 50.0)  # nothing that is unknown may matter
+    noisy = np.where(known, logits, noise)  # nothing that is unknown may matter
     given = labels & known
     fitted, wanted = fit(noisy, given, known), fit(logits[rows], labels[rows])
     assert fitted.temperature == pytest.approx(wanted.temperature, rel=1e-6)
     assert fitted.finding_thresholds == pytest.approx(wanted.finding_thresholds)
+    for temperature in (0.3, 1.0, 4.0):
+        for loss in (negative_log_likelihood, smoothed_loss):
+            assert loss(noisy, given, temperature, known) == pytest.approx(
+                loss(logits[rows], labels[rows], temperature)
+            )
     one, other = check(fitted, noisy, given, known), check(wanted, logits[rows], labels[rows])
     assert one.after.error == pytest.approx(other.after.error)
     assert one.after.count == other.after.count == 3 * rows.sum()
@@ -82,6 +93,17 @@ def test_a_finding_that_is_never_known_has_no_figure() -> None:
 
 
 def test_nothing_unknown_is_explained_as_absent() -> None:
+    """Ten images show the first finding; in none of the others is anything known."""
+    labels = np.repeat([[True, False], [False, False]], 10, axis=0)
+    known = np.repeat([[True, True], [False, False]], 10, axis=0)
+    volumes = np.zeros((20, 2, 2), np.float32)
+    split = Split(volumes=volumes, labels=labels, masks=no_masks(volumes.shape), known=known)
+    shown, absent = roles(split, 2).class_index.T
+    assert shown.tolist() == [0] * 10 + [-1] * 10
+    assert absent.tolist() == [-1] * 20
+
+
+def test_what_is_explained_as_absent_is_known_to_be() -> None:
     labels = np.array([[True, False], [False, False], [False, True], [False, False]])
     known = np.array([[True, True], [False, False], [True, True], [True, False]])
     volumes = np.zeros((4, 2, 2), np.float32)
