@@ -168,6 +168,27 @@ def test_the_hash_follows_labels_and_masks(folder: Path, tmp_path: Path, data: D
     assert len(hashes) == 3
 
 
+def test_unknown_findings_stay_with_their_images(tmp_path: Path) -> None:
+    source = own_files(tmp_path, FOLDS, {name: grey(40) for name in FOLDS})
+    lines = (tmp_path / "labels.csv").read_text().splitlines()
+    at = lines[0].split(",").index("Mass")
+    hashes = set()
+    for number in (1, 2, 3):  # an image of each fold
+        changed = list(lines)
+        cells = lines[number].split(",")
+        cells[at] = "-1"
+        changed[number] = ",".join(cells)
+        (tmp_path / "labels.csv").write_text("\n".join(changed))
+        for uncertain in ("ignore", "negative"):
+            data = replace(source, uncertain=uncertain).load(tmp_path, quiet)
+            hashes.add(data.sha256)
+            for n, split in enumerate(data.splits.values(), start=1):
+                wanted = np.ones((1, len(FINDINGS)), bool)
+                wanted[0, FINDINGS.index("Mass")] = (n, uncertain) != (number, "ignore")
+                np.testing.assert_array_equal(split.is_known, wanted)
+    assert len(hashes) == 4  # three of unknown labels, one of negative ones
+
+
 def test_filters_choose_images_of_each_fold(folder: Path, tmp_path: Path) -> None:
     source = replace(TINY, finding="Effusion")
     place = folder / TINY.stand_in.folder_name

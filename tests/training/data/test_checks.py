@@ -5,9 +5,10 @@ import pytest
 
 from vcam_client.errors import ConfigError
 from vcam_client.spec import Fit, Grid, Intensity
+from vcam_training.data.agreement import check_split
 from vcam_training.data.checks import check
 from vcam_training.data.contract import DataContract
-from vcam_training.data.dataset import DataSet, Split, no_masks
+from vcam_training.data.dataset import DataSet, Split, no_masks, sha256_of
 from vcam_training.task import Task
 
 GRID = (3, 4, 5)
@@ -42,6 +43,35 @@ def data_set(task: Task = Task.CLASSES, **splits: Split) -> DataSet:
 @pytest.mark.parametrize("task", Task)
 def test_sound_data_have_no_remarks(task: Task) -> None:
     assert check(data_set(task)) == ()
+
+
+def test_labels_that_nobody_knows_are_named() -> None:
+    """A finding that is the same wherever it is known never varies; a split needs a known label."""
+    labels = LABELS[Task.FINDINGS]
+    some = np.array([[1, 0], [1, 1], [1, 0], [1, 1]], bool)
+    given = split(0, Task.FINDINGS, labels=labels & some, known=some)
+    assert check(data_set(Task.FINDINGS, train=given)) == ()
+    some[0::2, 0] = False  # of the first finding, only those that are there are left
+    given = split(0, Task.FINDINGS, labels=labels & some, known=some)
+    (said,) = check(data_set(Task.FINDINGS, train=given))
+    assert said.endswith("of train: a.")
+    none = np.zeros(labels.shape, bool)
+    unknown = split(1, Task.FINDINGS, labels=none, known=none)
+    with pytest.raises(ConfigError, match="no known label in the validation split"):
+        check(data_set(Task.FINDINGS, validation=unknown))
+    contract = data_set(Task.FINDINGS).contract
+    check_split(contract, given, ())
+    with pytest.raises(ConfigError, match="Expected labels that are known, received none"):
+        check_split(contract, unknown, ())
+
+
+def test_the_hash_of_splits_tells_unknown_from_absent() -> None:
+    labels = np.zeros((4, 2), bool)
+    hashes = {
+        sha256_of(split(0, Task.FINDINGS, labels=labels, known=known))
+        for known in (None, np.eye(4, 2, dtype=bool), np.eye(4, 2, 1, dtype=bool))
+    }
+    assert len(hashes) == 3
 
 
 def test_groups_in_two_splits_are_named() -> None:

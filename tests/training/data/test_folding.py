@@ -45,6 +45,35 @@ def test_each_volume_is_held_out_once_and_test_never_trained_on() -> None:
     assert sorted(held_out) == sorted(known(data.train) + known(data.validation))
 
 
+@pytest.mark.parametrize("which", [("train", "validation"), ("validation",)])
+def test_what_is_known_stays_with_its_volume(which: tuple[str, ...]) -> None:
+    """Also where all labels of one of the splits are known."""
+    rng, count = np.random.default_rng(0), 12
+    volumes = np.arange(2 * count, dtype=np.float32)[:, None, None] * np.ones((1, 3, 3), np.float32)
+    whole, labels = rng.random((2 * count, 2)) < 0.5, rng.random((2 * count, 2)) < 0.5
+    splits = {}
+    for name, at in (("train", slice(count)), ("validation", slice(count, None))):
+        if name not in which:
+            whole[at] = True
+        splits[name] = Split(
+            volumes=volumes[at],
+            labels=labels[at] & whole[at],
+            masks=no_masks(volumes[at].shape),
+            known=whole[at] if name in which else None,
+        )
+    contract = DataContract(
+        task=Task.FINDINGS,
+        labels=("a", "b"),
+        grid=Grid(shape=(3, 3), axes=(), fit=Fit.STRETCH),
+        intensity=Intensity(window=(0.0, 24.0)),
+    )
+    data = DataSet(name="d", contract=contract, sha256="", test=splits["validation"], **splits)
+    part = fold(data, 2, 3, seed=0)
+    for split in (part.train, part.validation):
+        rows = np.asarray(split.volumes)[:, 0, 0].astype(int)
+        assert_array_equal(split.is_known, whole[rows])
+
+
 def test_labels_and_masks_stay_with_their_volumes() -> None:
     data = DISCS.load(Path(), quiet)
     before = {

@@ -1,5 +1,7 @@
 """Which volumes are shown, and how they are asked for."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -67,6 +69,22 @@ def test_of_findings_the_highest_score_decides(subject_of, known_model) -> None:
     )
     labels = np.array([[False, True], [True, True], [False, False]])
     assert default_volumes(subject, split_of([1.0, 1.0, -1.0], labels)) == (1, 0)
+
+
+def test_an_answer_that_nobody_can_judge_is_neither_right_nor_wrong(
+    subject_of, known_model
+) -> None:
+    model = known_model(GRID, (1.0,), [[1.0, -1.0]])
+    subject = subject_of(
+        model,
+        task=Task.FINDINGS,
+        labels=("bright", "dark"),
+        explain_default=ExplainDefault.HIGHEST_FINDING,
+    )
+    labels = np.array([[False, True], [True, True], [False, False]])
+    known = np.array([[False, True], [True, True], [True, True]])
+    split = replace(split_of([1.0, 1.0, -1.0], labels), known=known)
+    assert default_volumes(subject, split) == (1, 2)
 
 
 def test_of_a_regression_the_best_and_the_worst_answer(subject_of, known_model) -> None:

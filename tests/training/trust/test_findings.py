@@ -1,5 +1,7 @@
 """Reports on models of findings; regressions are refused."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from keras import layers
 from vcam_client.errors import ConfigError
 from vcam_client.spec import Activation, ExplainDefault
 from vcam_training.data.dataset import Split, no_masks
-from vcam_training.trust import measure
+from vcam_training.trust import measure, measuring
 from vcam_training.trust.cases import negative_cases, positive_cases
 from vcam_training.trust.figures import NEAR, SAME_AFTER_SHIFT, SILENT_NEGATIVES, SILENT_POSITIVES
 
@@ -82,6 +84,44 @@ def test_a_model_of_findings_is_measured(model, spec_of) -> None:
     assert report.reliability.count == 56 * 3
     assert 0 < report.explanation.threshold < 1
     assert any(example.mask.any() for example in report.examples)
+
+
+def test_scans_of_which_something_is_unknown_are_not_taken_for_empty() -> None:
+    split = findings(28, 0)
+    nothing = np.flatnonzero(~split.labels.any(axis=1))
+    known = np.ones(split.labels.shape, bool)
+    known[nothing[1:], 2] = False
+    assert set(negative_cases(split, 3).numbers) == set(nothing)
+    assert set(negative_cases(replace(split, known=known), 3).numbers) == {nothing[0]}
+
+
+def test_unknown_findings_are_in_no_measure(
+    model, spec_of, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of(
+        model,
+        labels=NAMES,
+        activation=Activation.SIGMOID,
+        explain_default=ExplainDefault.HIGHEST_FINDING,
+    )
+    rng = np.random.default_rng(0)
+    validation, test = (
+        replace(split, labels=split.labels & known, known=known)
+        for split in (findings(56, 1), findings(56, 2))
+        for known in [rng.random((56, 3)) < 0.7]
+    )
+    fits: list[np.ndarray] = []
+    fit = measuring.fit
+
+    def fitted(logits: np.ndarray, labels: np.ndarray, known: np.ndarray | None = None) -> object:
+        fits.append(known)
+        return fit(logits, labels, known)
+
+    monkeypatch.setattr(measuring, "fit", fitted)
+    report = measure(model, spec, validation, test, samples=4, seeds=1)
+    assert report.reliability.count == test.known.sum()
+    assert len(fits) == 1
+    assert fits[0] is validation.known
 
 
 def test_a_regression_is_refused_before_anything_is_measured(model, spec_of) -> None:

@@ -78,11 +78,12 @@ def positive_cases(split: Split, classes: int) -> Cases:
 def negative_cases(split: Split, classes: int) -> Cases:
     """Scans explained for a class or finding of which they show nothing; there may be none.
 
-    Where scans without any object or finding exist, as "no lesion", these are taken, so
-    that no object of another class is in them.
+    Where scans exist that are known to be without any object or finding, as "no lesion",
+    these are taken, so that no object of another class is in them.
     """
     given = roles(split, classes)
-    empty = given.is_negative & ~given.can_be_positive
+    all_known = split.is_known.reshape(len(split), -1).all(axis=1)
+    empty = given.is_negative & ~given.can_be_positive & all_known
     return _cases(split, given.class_index[:, 1], empty if empty.any() else given.is_negative)
 
 
