@@ -198,7 +198,7 @@ def _of_findings(answers: Answers) -> Iterator[Mistake]:
     names, there, chosen = answers.contract.labels, answers.split.labels, answers.chosen
     of_truth = np.where(there, answers.scores, 1 - answers.scores)
     known = answers.split.is_known
-    wrong = (there != chosen) & np.isfinite(answers.limits) & known
+    wrong = (there != chosen) & np.isfinite(answers.limits)
     of_known = np.flatnonzero(known)
     for at in of_known[_worst(of_truth[known], wrong[known])]:
         n, k = divmod(int(at), len(names))
