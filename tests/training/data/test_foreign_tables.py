@@ -21,6 +21,8 @@ from vcam_training.evaluation.calibration import fit
 from vcam_training.evaluation.epoch_figures import mean_auc
 from vcam_training.learning.history import best, read_history
 from vcam_training.learning.losses import Loss
+from vcam_training.running.epochs import Epochs
+from vcam_training.task import UNKNOWN
 
 COUNT = 24
 SOURCE = ScanTableSource(
@@ -389,6 +391,18 @@ def test_tables_of_chest_x_ray_may_be_uncertain_too(tmp_path: Path) -> None:
     assert table.rows(np.array([1])).known.all()
     with pytest.raises(ConfigError, match=r"received '-1\.0', ''\. Set data\.uncertain"):
         read_table(tmp_path / "t.csv")
+
+
+def test_what_a_network_is_trained_on_says_what_is_unknown(tmp_path: Path) -> None:
+    source, _ = chexpert(tmp_path)
+    config: Config = replace(
+        load("chest_xray", tiny=True), data=replace(source, uncertain="ignore")
+    )
+    data = config.data.load(tmp_path / "data", quiet)
+    epochs = Epochs.of(config, data)
+    for split, targets in ((data.train, epochs.targets), (data.validation, epochs.val_targets)):
+        assert not split.is_known.all()
+        assert_array_equal(targets, np.where(split.is_known, split.labels, UNKNOWN))
 
 
 def test_a_run_leaves_unknown_labels_out_of_everything(tmp_path: Path) -> None:
