@@ -217,33 +217,15 @@ def test_a_full_disk_at_the_lock_is_one_clear_error(
 
 
 def test_an_older_checkpoint_goes_once_the_newer_is_on_disk(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: Config, tmp_path: Path, disk_steps: list[str]
 ) -> None:
-    steps: list[str] = []
-    fsync, replace, unlink = os.fsync, os.replace, Path.unlink
-
-    def synced(descriptor: int) -> None:
-        steps.append(f"sync {Path(os.readlink(f'/proc/self/fd/{descriptor}')).name}")
-        fsync(descriptor)
-
-    def renamed(source: Path, target: Path) -> None:
-        steps.append(f"rename {Path(source).name} {Path(target).name}")
-        replace(source, target)
-
-    def unlinked(path: Path, missing_ok: bool = False) -> None:
-        steps.append(f"remove {path.name}")
-        unlink(path, missing_ok)
-
-    monkeypatch.setattr(os, "fsync", synced)
-    monkeypatch.setattr(os, "replace", renamed)
-    monkeypatch.setattr(Path, "unlink", unlinked)
     train.run(override(config, ["epochs=2"]), tmp_path / "run", data_folder=tmp_path)
-    (named,) = (step for step in steps if step.endswith(" epoch-0002.keras"))
+    (named,) = (step for step in disk_steps if step.endswith(" epoch-0002.keras"))
     part = named.split()[1]
     order = [f"sync {part}", named, "sync checkpoints", "remove epoch-0001.keras"]
-    places = [steps.index(order[0]), steps.index(order[1])]
-    places.append(places[1] + steps[places[1] :].index(order[2]))
-    places.append(steps.index(order[3]))
+    places = [disk_steps.index(order[0]), disk_steps.index(order[1])]
+    places.append(places[1] + disk_steps[places[1] :].index(order[2]))
+    places.append(disk_steps.index(order[3]))
     assert places == sorted(places)
 
 

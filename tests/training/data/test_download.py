@@ -239,6 +239,14 @@ def test_a_place_that_can_not_be_written(web: Web, tmp_path: Path) -> None:
         download(RemoteFile(url=web.url), tmp_path / "file" / "scans.zip", quiet)
 
 
+def test_a_file_is_on_disk_before_it_has_its_name(
+    web: Web, tmp_path: Path, disk_steps: list[str]
+) -> None:
+    download(RemoteFile(url=web.url), tmp_path / "scans.zip", quiet)
+    at = disk_steps.index("rename scans.zip.part scans.zip")
+    assert "sync scans.zip.part" in disk_steps[:at]
+
+
 def test_two_runs_download_a_file_once(web: Web, tmp_path: Path) -> None:
     place, told, lines = tmp_path / "scans.zip", threading.Event(), []
 

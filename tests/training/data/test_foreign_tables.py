@@ -98,6 +98,9 @@ def test_tables_of_excel_have_the_numbers_that_were_typed(
     [
         (["images/0.png,1,5", "images/1.png,2"], "more fields than columns in line 2"),
         (["images/0.png,1.234,5", "images/1.png,2"], "more fields than columns in line 2"),
+        (['images/0.png,"1,5"', "images/1.png,2"], "'1,5', not a number, in line 2"),
+        (["images/0.png,1", "images/1.png,1_5"], "'1_5', not a number, in line 3"),
+        (["images/0.png,1", "images/1.png,inf"], "'inf', not a number, in line 3"),
     ],
 )
 def test_decimal_commas_among_commas_are_not_half_a_number(
@@ -187,6 +190,9 @@ def test_lines_are_numbered_as_in_the_file(tmp_path: Path) -> None:
     table = read_csv(tmp_path / "t.csv", "Expected a table", "Look.")
     assert table.rows == (("x\ny", "1"), ("z", "2"))
     assert table.lines == (4, 6)
+    (tmp_path / "t.csv").write_text("sep=;\na;b\n\nz;2\n")
+    table = read_csv(tmp_path / "t.csv", "Expected a table", "Look.")
+    assert (table.columns, table.rows, table.lines) == (("a", "b"), (("z", "2"),), (4,))
 
 
 @pytest.mark.parametrize(

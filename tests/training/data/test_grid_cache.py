@@ -326,6 +326,15 @@ def test_a_damaged_file_of_grids_is_one_clear_error(tmp_path: Path) -> None:
         read_grids(scans, GRID, "int16", tmp_path / "grids", quiet)
 
 
+def test_scans_are_on_disk_before_their_facts_are(tmp_path: Path, disk_steps: list[str]) -> None:
+    read_grids(make_scans(tmp_path), GRID, "int16", tmp_path / "grids", quiet)
+    renamed = [step.split()[1:] for step in disk_steps if step.startswith("rename ")]
+    assert [new for _, new in renamed] == ["volumes.npy", "masks.npy", "grids.json"]
+    for old, new in renamed:
+        at = disk_steps.index(f"rename {old} {new}")
+        assert f"sync {old}" in disk_steps[:at]
+
+
 def test_two_runs_do_not_write_at_once(tmp_path: Path, reads: Reads) -> None:
     scans, told = make_scans(tmp_path), threading.Event()
     read_grids(scans, GRID, "int16", tmp_path / "whole", quiet)
