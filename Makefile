@@ -43,8 +43,7 @@ $(FLOORS)/.installed: $(STAMP) client/pyproject.toml tests/floors.in
 	@touch $@
 
 test-floors: $(FLOORS)/.installed  ## Run the client's tests on the oldest libraries it allows
-	$(FLOORS)/bin/python -m pytest -n 2 --dist loadfile $(TEST_ARGS) tests/client \
-	  --ignore=tests/client/test_fuzz.py  # `make soak` has its own limits of memory and time
+	$(FLOORS)/bin/python -m pytest -n 2 --dist loadfile $(TEST_ARGS) tests/client
 
 test-system: $(STAMP)  ## Compare with dcm2niix, where it is installed
 	$(BIN)/python -m pytest $(TEST_ARGS) tests/system

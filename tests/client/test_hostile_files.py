@@ -69,6 +69,18 @@ def test_links_and_locked_members_of_an_archive_are_left_out(
         read_volume(tmp_path / "b.zip")
 
 
+def test_an_archive_is_not_open_between_reads(tmp_path: Path, series: list[bytes]) -> None:
+    whole = zipped(tmp_path / "a.zip", {f"{n}.dcm": data for n, data in enumerate(series)})
+    damaged = zipped(tmp_path / "b.zip", {f"{n}.dcm": data[:-9] for n, data in enumerate(series)})
+    found = sources.find_sources(whole)
+    with pytest.raises(CorruptFileError) as kept:
+        read_volume(damaged)
+    opened = {os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()}
+    assert not opened & {str(whole.resolve()), str(damaged.resolve())}, kept
+    with found.files[0].open() as stream:
+        assert stream.read() == series[0]
+
+
 def test_archives_within_archives_are_not_opened(tmp_path: Path) -> None:
     data = bytes(10_000_000)
     for depth in range(3):

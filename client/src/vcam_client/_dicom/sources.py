@@ -5,6 +5,7 @@ extracted: members are read into memory one at a time, so that their names
 can't lead anywhere.
 """
 
+import errno
 import io
 import lzma
 import os
@@ -113,8 +114,7 @@ def _in_folder(folder: Path) -> Sources:
 
 def _in_zip(path: Path) -> Sources:
     try:
-        # kept open by the openers of its members, and closed with the last of them
-        archive = zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(_FileBetweenReads(path))
         members = archive.infolist()
     except _DAMAGED_ZIP as error:
         raise CorruptFileError(
@@ -137,6 +137,37 @@ def _in_zip(path: Path) -> Sources:
         else:
             files.append(Source(name=name, open=_opener(archive, member, path.name)))
     return Sources(files=files, left_out=left_out)
+
+
+class _FileBetweenReads(io.RawIOBase):
+    """A file that is open only while it is read, for an archive that nobody closes.
+
+    The openers of an archive's members share it, and an error may keep them for long: an open
+    file would then be closed by the garbage collector, in the middle of anything.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._at = path, 0
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._path.stat().st_size}
+        if start[whence] + offset < 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        self._at = start[whence] + offset
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        with self._path.open("rb") as stream:
+            stream.seek(self._at)
+            data = stream.read(size)
+        self._at += len(data)
+        return data
 
 
 def _opener(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> Callable[[], BinaryIO]:
