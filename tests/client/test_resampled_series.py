@@ -146,10 +146,14 @@ SIGMA_MM = 6.0
 
 
 @pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS.keys())
-@pytest.mark.parametrize("tilt", [0.0, TILT], ids=["upright", "leaning"])
+@pytest.mark.parametrize(
+    "tilts",
+    [(0.0, 0.0), (0.0, TILT), (TILT, 0.0), (-TILT, TILT / 2)],
+    ids=["upright", "leaning", "sideways", "both"],
+)
 @pytest.mark.parametrize("turned", [False, True], ids=["axial", "oblique"])
 def test_a_blob_is_where_it_was(
-    tmp_path: Path, steps: np.ndarray, tilt: float, turned: bool
+    tmp_path: Path, steps: np.ndarray, tilts: tuple[float, float], turned: bool
 ) -> None:
     angle = np.radians(20) if turned else 0.0
     row = np.array([np.cos(angle), np.sin(angle), 0])
@@ -157,8 +161,9 @@ def test_a_blob_is_where_it_was(
     normal = np.cross(row, column)
     spacing, size = (1.1, 1.3), (64, 72)  # between rows, between columns; rows, columns
     origin = CENTRE - row * 46 - column * 34 - normal * CENTRE[2]
-    origin = origin - column * 26 * np.tan(tilt)
-    positions = origin + steps[:, None] * (normal + np.tan(tilt) * column)
+    lean = np.tan(tilts[0]) * row + np.tan(tilts[1]) * column
+    origin = origin - 26 * lean
+    positions = origin + steps[:, None] * (normal + lean)
     y, x = np.mgrid[: size[0], : size[1]]
     volume = []
     for position in positions:
@@ -172,7 +177,7 @@ def test_a_blob_is_where_it_was(
         dataset.PixelSpacing = list(spacing)
         dataset.save_as(path)
     read_back = read_volume(tmp_path)
-    assert resampled(read_back) == bool(tilt or np.ptp(np.diff(steps)) > 1)
+    assert resampled(read_back) == bool(any(tilts) or np.ptp(np.diff(steps)) > 1)
     weights = np.clip(read_back.data.astype(np.float64) + 1000, 0, None)
     weights[weights < 40] = 0
     index = np.array([(g * weights).sum() / weights.sum() for g in np.indices(read_back.shape)])
