@@ -245,3 +245,14 @@ def test_whole_numbers_of_32_bits_are_not_rounded(tmp_path: Path) -> None:
     bits = {"BitsAllocated": 32, "BitsStored": 32, "HighBit": 31, "PixelRepresentation": 1}
     volume = tilted_series(tmp_path, data, **bits)
     assert np.unique(volume.data[~is_padding(volume)]).tolist() == [16_777_217]
+
+
+def test_slices_far_apart_in_value_keep_their_values_beside_padding(tmp_path: Path) -> None:
+    data = np.repeat(np.arange(9, dtype=np.int16) * 100, 256).reshape(9, 16, 16)
+    data[:, :, 0] = -2000
+    volume = tilted_series(tmp_path, data, PixelPaddingValue=-2000)
+    assert resampled(volume)
+    padded = is_padding(volume)
+    for n in range(9):
+        plane, outside = volume.data[:, :, n], padded[:, :, n]
+        np.testing.assert_array_equal(np.unique(plane[~outside]), 100 * n)

@@ -374,6 +374,15 @@ def test_an_identity_that_is_left_out_of_mr_slices_changes_nothing(
         np.testing.assert_array_equal(read_volume(tmp_path / "s").data.transpose(2, 1, 0), data)
 
 
+@pytest.mark.parametrize("tags", [{**MR, "RescaleSlope": 2}, {"Modality": "CT"}], ids=["MR", "CT"])
+def test_a_rescale_that_says_something_is_missed(tmp_path: Path, tags: dict[str, object]) -> None:
+    """A slope changes values; even an identity says of a CT that they are Hounsfield units."""
+    paths = write_series(tmp_path, np.ones((3, *SHAPE), np.int16), RescaleIntercept=0, **tags)
+    changed(paths, [1], *RESCALE)
+    with pytest.raises(InconsistentSeriesError, match="has no rescale: IM002"):
+        read_volume(tmp_path)
+
+
 def test_a_slope_without_an_intercept_is_no_way_to_hounsfield_units(tmp_path: Path) -> None:
     """Most writers mean 0, some forget -1024; the file does not say which."""
     data = np.arange(90, dtype=np.int16).reshape(3, *SHAPE)
