@@ -1,5 +1,6 @@
 """Files that mean harm: paths that lead out, bombs, lies about sizes, links, devices."""
 
+import gc
 import io
 import os
 import stat
@@ -79,6 +80,46 @@ def test_an_archive_is_not_open_between_reads(tmp_path: Path, series: list[bytes
     assert not opened & {str(whole.resolve()), str(damaged.resolve())}, kept
     with found.files[0].open() as stream:
         assert stream.read() == series[0]
+
+
+def test_no_error_of_an_archive_keeps_it_for_the_garbage_collector(
+    tmp_path: Path, series: list[bytes]
+) -> None:
+    sound = zipped(tmp_path / "a.zip", {f"{n}.dcm": data for n, data in enumerate(series)})
+    whole = sound.read_bytes()
+    listed = whole.index(b"PK\1\2")
+    first = 30 + sum(struct.unpack("<HH", whole[26:30]))  # behind the name and the extra field
+    damaged = {
+        "list": whole[: listed + 30] + b"\xff\xff" + whole[listed + 32 :],
+        "cut": whole[: listed + 9],
+        "packed": whole[:first] + bytes(40) + whole[first + 40 :],
+    }
+    gc.collect()
+    before = {id(o) for o in gc.get_objects() if isinstance(o, zipfile.ZipFile)}
+    gc.disable()
+    try:
+        kept: list[object] = [sources.find_sources(sound)]
+        for name, content in damaged.items():
+            path = tmp_path / f"{name}.zip"
+            path.write_bytes(content)
+            with pytest.raises(CorruptFileError) as error:
+                sources.find_sources(path).files[0].open()
+            kept.append(error)
+        left = [o for o in gc.get_objects() if isinstance(o, zipfile.ZipFile)]
+        assert [o for o in left if id(o) not in before] == [], kept
+    finally:
+        gc.enable()
+
+
+def test_the_list_of_an_archive_is_read_once(
+    tmp_path: Path, series: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = zipped(tmp_path / "a.zip", {f"{n}.dcm": data for n, data in enumerate(series)})
+    found = sources.find_sources(path)
+    monkeypatch.setattr(zipfile, "_EndRecData", lambda stream: pytest.fail("read again"))
+    for source, data in zip(found.files, series, strict=True):
+        with source.open() as stream:
+            assert stream.read() == data
 
 
 def test_archives_within_archives_are_not_opened(tmp_path: Path) -> None:

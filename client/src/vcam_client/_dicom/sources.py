@@ -5,12 +5,12 @@ extracted: members are read into memory one at a time, so that their names
 can't lead anywhere.
 """
 
-import errno
 import io
 import lzma
 import os
 import stat
 import struct
+import traceback
 import zipfile
 import zlib
 from collections import Counter
@@ -114,9 +114,9 @@ def _in_folder(folder: Path) -> Sources:
 
 def _in_zip(path: Path) -> Sources:
     try:
-        archive = zipfile.ZipFile(_FileBetweenReads(path))
-        members = archive.infolist()
+        members = _members(path)
     except _DAMAGED_ZIP as error:
+        traceback.clear_frames(error.__traceback__)  # see `_opener`
         raise CorruptFileError(
             f"The archive {path.name} is damaged: its list of files can't be read. "
             "Copy or download it again."
@@ -135,42 +135,35 @@ def _in_zip(path: Path) -> Sources:
         elif member.file_size == 0:
             left_out["empty file"] += 1
         else:
-            files.append(Source(name=name, open=_opener(archive, member, path.name)))
+            files.append(Source(name=name, open=_opener(path, member)))
     return Sources(files=files, left_out=left_out)
 
 
-class _FileBetweenReads(io.RawIOBase):
-    """A file that is open only while it is read, for an archive that nobody closes.
+class _OneMember(zipfile.ZipFile):
+    """An archive of which one known member is read, so that its list isn't read again."""
 
-    The openers of an archive's members share it, and an error may keep them for long: an open
-    file would then be closed by the garbage collector, in the middle of anything.
+    def _RealGetContents(self) -> None:  # noqa: N802
+        """Overrides zipfile's; where a Python has another, the list is read: slower, not wrong."""
+
+
+def _members(path: Path) -> list[zipfile.ZipInfo]:
+    with zipfile.ZipFile(path) as archive:
+        return archive.infolist()
+
+
+def _unpacked(path: Path, member: zipfile.ZipInfo) -> bytes:
+    with _OneMember(path) as archive:
+        return archive.read(member)
+
+
+def _opener(path: Path, member: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
+    """What unpacks a member. Neither it nor its errors keep the archive.
+
+    An error may keep all it can reach until the garbage collector runs, in the middle of
+    anything: deep in a recursion, `ZipFile.__del__` fails and Python prints that it did.
     """
+    name = path.name
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._at = path, 0
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._path.stat().st_size}
-        if start[whence] + offset < 0:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        self._at = start[whence] + offset
-        return self._at
-
-    def read(self, size: int = -1) -> bytes:
-        with self._path.open("rb") as stream:
-            stream.seek(self._at)
-            data = stream.read(size)
-        self._at += len(data)
-        return data
-
-
-def _opener(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> Callable[[], BinaryIO]:
     def unpack() -> BinaryIO:
         # zipfile never gives more than the stated size, so checking that is enough
         size, packed = member.file_size, member.compress_size
@@ -180,7 +173,7 @@ def _opener(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> Cal
                 "unpacks. Unpack the archive yourself if you trust it."
             )
         try:
-            return cast(BinaryIO, io.BytesIO(archive.read(member)))
+            return cast(BinaryIO, io.BytesIO(_unpacked(path, member)))
         except (
             *_DAMAGED_ZIP,
             RuntimeError,
@@ -189,6 +182,7 @@ def _opener(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> Cal
             lzma.LZMAError,
             zlib.error,
         ) as error:
+            traceback.clear_frames(error.__traceback__)
             raise CorruptFileError(
                 f"A file in {name} can't be unpacked: it is damaged, or packed in a way that "
                 "vcam doesn't know. Copy the archive again, or unpack it yourself."
