@@ -178,3 +178,16 @@ def test_strict_assumes_no_place(tmp_path: Path, fields: dict[str, Any]) -> None
     with pytest.raises(InputError, match=r"With --strict, the place of scan\.nii is not assumed"):
         read_volume(written(tmp_path, **fields), strict=True)
     read_volume(written(tmp_path, pixdim=(0, 1, 2, 3)), strict=True)
+
+
+def test_unused_sizes_are_repaired_before_nibabel_complains(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    volume = read_volume(written(tmp_path, codes=(0, 2), pixdim=(0, -1, 0, 3)))
+    assert not volume.warnings
+    result = tmp_path / "heatmap.nii.gz"
+    result.write_bytes(nifti_bytes(np.zeros(SHAPE, "u1"), volume, 1 / 255))
+    assert caplog.messages == []
+    image = nib.load(result)
+    np.testing.assert_array_equal(image.header["pixdim"][:4], [1, 1, 1, 3])
+    np.testing.assert_allclose(image.affine, volume.affine, rtol=1e-6)

@@ -83,6 +83,10 @@ BIG = DATA.astype(">i2").tobytes(order="F")
         ("a.nrrd", nrrd(space_units='"mm" "mm" "mm"', kinds="domain domain domain")),
         ("a.nrrd", nrrd(space_units='"cm" "cm" "cm"', space_origin="(1,2,3)",
                         space_directions="(0.1,0,0) (0,.2,0) (0,0,.3)")),
+        ("a.nrrd", nrrd(space_units='"microns" "micron" "um"', space_origin="(10000,20000,30000)",
+                        space_directions="(1000,0,0) (0,2000,0) (0,0,3000)")),
+        # a key/value pair may be called as a field is
+        ("a.nrrd", nrrd().replace(b"patient:=", b"sizes:=")),
         ("scan", nrrd()),
         ("a.mha", meta()),
         ("a.mha", meta(BIG, BinaryDataByteOrderMSB="True")),
@@ -103,6 +107,13 @@ def test_ways_to_write_the_same(tmp_path: Path, name: str, content: bytes) -> No
     assert volume.data.dtype == np.int16
     assert volume.data.dtype.isnative
     np.testing.assert_allclose(volume.affine, PLACE, rtol=1e-12)
+
+
+def test_met_long_has_4_bytes(tmp_path: Path) -> None:
+    content = meta(DATA.astype("<i4").tobytes(order="F"), ElementType="MET_LONG")
+    volume = read(tmp_path, "a.mha", content)
+    np.testing.assert_array_equal(volume.data, DATA)
+    assert volume.data.dtype == np.int32
 
 
 def detached(folder: Path, named: str, kind: str) -> Path:

@@ -115,6 +115,29 @@ def test_what_is_written_is_on_disk_before_it_is_named(
     assert steps == [f"sync {tmp_path.name}", f"sync {part}", f"{part} → a.txt", "sync folder"]
 
 
+@pytest.mark.usefixtures("exchange")
+def test_a_folder_is_on_disk_before_it_takes_the_place_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files, itself, and after the swap the folder above; the old one stays until then."""
+    place = tmp_path / "folder"
+    replace_folder(place, fill("x"))
+    steps: list[tuple[str, str]] = []
+    fsync = os.fsync
+
+    def synced(descriptor: int) -> None:
+        steps.append((Path(os.readlink(f"/proc/self/fd/{descriptor}")).name, contents(place)["a"]))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    replace_folder(place, fill("y"))
+    before = [name for name, content in steps if content == "x"]
+    assert sorted(before[:2]) == ["a", "b"]
+    assert before[2].startswith(".vcam-")
+    assert before[3:] == []
+    assert set(steps[3:]) == {(tmp_path.name, "y")}
+
+
 # who is at work at the same time
 
 
