@@ -97,6 +97,8 @@ BIG = DATA.astype(">i2").tobytes(order="F")
         ("a.mha", meta(b"any length" + BYTES, HeaderSize="-1")),
         ("a.mha", meta(Offset=None, Position="10 20 30", TransformMatrix=None,
                        Rotation="1 0 0 0 1 0 0 0 1", ElementSpacing=None, ElementSize="1 2 3")),
+        # of a field that is stated twice, ITK takes the later
+        ("a.mha", b"DimSize = 5 4 3\nElementSpacing = 7 7 7\nOffset = 1 1 1\n" + meta()),
         ("a.mha", meta(CenterOfRotation="5 6 7", AnatomicalOrientation="RAS")),
         ("a.mha", meta(ElementSpacing="-1 -2 3", TransformMatrix="-1 0 0 0 -1 0 0 0 1")),
     ],

@@ -126,7 +126,7 @@ def read_metaimage_header(path: Path) -> MetaImageHeader:
 
 
 def _fields(path: Path) -> tuple[dict[str, str], int]:
-    """The fields up to the last, and where that line ends."""
+    """The fields up to the last, and where that line ends; of one stated twice, the later."""
     with path.open("rb") as stream:
         head = stream.read(_MAX_BYTES)
     fields: dict[str, str] = {}
@@ -137,7 +137,7 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
         at = end + 1 if end >= 0 else len(head)
         name, equals, value = line.partition("=")
         name = name.strip().lower()
-        if equals and name not in fields:
+        if equals:
             fields[name] = value.strip()
         if equals and name == _LAST:
             return fields, at
