@@ -448,9 +448,25 @@ def test_what_itk_leaves_aside_is_remarked(tmp_path: Path) -> None:
     assert "multiplied by 2" in volume.warnings[0]
     with pytest.raises(InputError, match="With --strict"):
         read_volume(tmp_path / "a.mha", strict=True)
-    volume = read(tmp_path, "a.mha", meta(DistanceUnits="um"))
-    np.testing.assert_allclose(volume.affine[:3], PLACE[:3] / 1000)
-    assert "um" in volume.warnings[0]
+
+
+@pytest.mark.parametrize(("unit", "mm"), [("nm", 1e-6), ("um", 1e-3), ("CM", 10), ("m", 1000)])
+def test_distances_of_a_metaimage_become_millimetres(tmp_path: Path, unit: str, mm: float) -> None:
+    volume = read(tmp_path, "a.mha", meta(DistanceUnits=unit))
+    np.testing.assert_allclose(volume.affine[:3], PLACE[:3] * mm)
+    assert unit in volume.warnings[0]
+
+
+@pytest.mark.parametrize("unit", ["mm", "?", ""])
+def test_millimetres_of_a_metaimage_are_read_without_a_warning(tmp_path: Path, unit: str) -> None:
+    volume = read(tmp_path, "a.mha", meta(DistanceUnits=unit))
+    np.testing.assert_allclose(volume.affine[:3], PLACE[:3])
+    assert volume.warnings == ()
+
+
+def test_a_unit_of_a_metaimage_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="as its DistanceUnits"):
+        read(tmp_path, "a.mha", meta(DistanceUnits="parsec"))
 
 
 @pytest.mark.parametrize(

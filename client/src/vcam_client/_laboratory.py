@@ -17,6 +17,12 @@ from vcam_client.volume import Volume
 
 _UNKNOWN_MM = 1.0
 """Spacing in the affine of a picture that states none; never reported."""
+_MM_PER_UNIT = {
+    "mm": 1.0, "millimeter": 1.0, "millimeters": 1.0, "": 1.0, "???": 1.0, "?": 1.0, "none": 1.0,
+    "cm": 10.0, "m": 1000.0, "um": 1e-3, "µm": 1e-3, "μm": 1e-3, "micron": 1e-3, "microns": 1e-3,
+    "micrometer": 1e-3, "micrometers": 1e-3, "nm": 1e-6,
+}  # fmt: skip
+"""Units of NRRD and MetaImage as writers spell them; those they don't know are millimetres."""
 
 
 NO_DIRECTIONS = (
@@ -24,6 +30,21 @@ NO_DIRECTIONS = (
     "rows to posterior and its slices to superior."
 )
 """The warning for a volume of a medical format without them."""
+
+
+def mm_per_unit(unit: str, path: Path, field: str) -> float:
+    """Millimetres of a unit of length that a header states.
+
+    Raises:
+        InputError: a unit that is not known.
+    """
+    found = _MM_PER_UNIT.get(unit.strip().lower())
+    if found is None:
+        raise InputError(
+            f"{path.name} states a unit of length that vcam doesn't know. State mm, um, cm or m as "
+            f"its {field}."
+        )
+    return found
 
 
 def assumed_directions(path: Path, options: ReadOptions) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client._coded import span_within
-from vcam_client._laboratory import NO_DIRECTIONS, no_spacing, picture
+from vcam_client._laboratory import NO_DIRECTIONS, mm_per_unit, no_spacing, picture
 from vcam_client._limits import MAX_PICTURE_PIXELS, check_voxels
 from vcam_client._metaimage_header import MetaImageHeader, read_metaimage_header
 from vcam_client._options import ReadOptions, chosen_volume
@@ -21,7 +21,6 @@ _SPATIAL = 3
 _DIRECTIONS = ("transformmatrix", "rotation", "orientation")
 _ORIGIN = ("offset", "position", "origin")
 _SPACING = ("elementspacing", "elementsize")
-_MM_PER_UNIT = {"um": 1e-3, "cm": 10.0}
 _LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 
 
@@ -66,8 +65,8 @@ def read_metaimage(path: Path, options: ReadOptions) -> Volume:
             "repair its ElementSpacing."
         )
     warnings = []
-    unit = header.fields.get("distanceunits", "mm").lower()
-    scale = _MM_PER_UNIT.get(unit, 1.0)
+    unit = header.fields.get("distanceunits", "mm")
+    scale = mm_per_unit(unit, path, "DistanceUnits")
     if scale != 1:
         warnings.append(f"Distances are taken in {unit}, as the file says; ITK takes them as mm.")
     if (slope[0], offset[0]) != (1, 0):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_client._coded import span_within
-from vcam_client._laboratory import assumed_directions, no_spacing, picture, stack
+from vcam_client._laboratory import assumed_directions, mm_per_unit, no_spacing, picture, stack
 from vcam_client._limits import MAX_PICTURE_PIXELS, check_voxels
 from vcam_client._nrrd_header import NrrdHeader, read_nrrd_header
 from vcam_client._options import ReadOptions, chosen_volume
@@ -25,11 +25,6 @@ _TO_RAS |= {"".join(word[0] for word in name.split("-")): v for name, v in _TO_R
 _TO_RAS |= {f"{name}t": signs for name, signs in _TO_RAS.items() if "-" not in name}
 """Signs that turn the anatomical spaces of NRRD into RAS."""
 _AS_LPS = (-1, -1, 1)
-_MM_PER_UNIT = {
-    "mm": 1.0, "millimeter": 1.0, "millimeters": 1.0, "": 1.0, "???": 1.0, "none": 1.0,
-    "cm": 10.0, "m": 1000.0, "um": 1e-3, "µm": 1e-3, "μm": 1e-3, "micron": 1e-3, "microns": 1e-3,
-    "micrometer": 1e-3, "micrometers": 1e-3, "nm": 1e-6,
-}  # fmt: skip
 _IN_SPACE = ("domain", "space", "???", "none")
 """Kinds of axes along which voxels are; those of unknown kind among them."""
 _SPATIAL = 3
@@ -236,14 +231,9 @@ def _spacings(
 
 def _units(header: NrrdHeader, field: str, which: Sequence[int], path: Path) -> NDArray[np.float64]:
     """Millimetres of one unit along some of what `field` lists."""
-    stated = [str(unit).strip().lower() for unit in header.fields.get(field, ())]
-    each = [stated[n] if n < len(stated) else "" for n in which]
-    if any(unit not in _MM_PER_UNIT for unit in each):
-        raise InputError(
-            f"{path.name} states a unit of length that vcam doesn't know. State mm, um, cm or m as "
-            f"its {field}."
-        )
-    return np.array([_MM_PER_UNIT[unit] for unit in each])
+    stated = header.fields.get(field, ())
+    each = [str(stated[n]) if n < len(stated) else "" for n in which]
+    return np.array([mm_per_unit(unit, path, field) for unit in each])
 
 
 def _states_spacing(path: Path) -> InputError:
